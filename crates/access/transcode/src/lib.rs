@@ -1,1 +1,20 @@
-//! 
+//! Turns HTTP+JSON into protobuf wire bytes and back, without I/O, as `google.api.http` describes.
+//!
+//! A [`Schema`] is compiled from a `FileDescriptorSet` into flat tables, a [`Router`] from the `google.api.http`
+//! bindings of its services. Per request, [`Router::find`] picks a binding and the path variables, and a
+//! [`Transcoder`] (one per worker: it keeps the scratch memory) writes the request's protobuf bytes straight from
+//! the JSON body, and the response's JSON straight from the protobuf bytes. No message object is ever built.
+
+mod error;
+mod options;
+mod router;
+mod schema;
+mod status;
+mod transcoder;
+
+pub use error::{ErrorKind, TranscodeError};
+pub use options::Options;
+pub use router::{Binding, BodyRule, Lookup, Match, RouteError, Router, RouterBuilder};
+pub use schema::{MessageId, Method, Schema, SchemaError, Service};
+pub use status::{Code, Status, decode_grpc_message};
+pub use transcoder::{Request, Target, Transcoder};

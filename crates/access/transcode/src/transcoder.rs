@@ -1,0 +1,88 @@
+//! The two directions behind one struct that keeps the scratch memory of a worker.
+
+use crate::router::{Binding, Match};
+use crate::status::Status;
+use crate::{MessageId, Options, Schema, TranscodeError};
+
+/// The parts of an HTTP request that become the message.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The path that [`Router::find`](crate::Router::find) was given.
+    pub path: &'a str,
+    /// The query string without its `?`.
+    pub query: Option<&'a str>,
+    /// The whole body. Empty is `{}`. Where the binding has no `body`, it is ignored.
+    pub body: &'a [u8],
+}
+
+/// Transcodes messages, one after the other. Keep one per worker: after the first messages it allocates nothing.
+#[derive(Debug, Default)]
+pub struct Transcoder {}
+
+impl Transcoder {
+    /// A transcoder with empty scratch memory.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends the protobuf message of a request to `out`. On an error `out` is as it was.
+    pub fn encode_request(
+        &mut self,
+        found: &Match<'_>,
+        request: Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), TranscodeError> {
+        let _ = (found, request, out);
+        Ok(())
+    }
+
+    /// Appends the JSON of a response message (one message of a stream) to `out`. On an error `out` is as it was.
+    pub fn decode_response(
+        &mut self,
+        binding: &Binding,
+        wire: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), TranscodeError> {
+        let _ = (binding, wire, out);
+        Ok(())
+    }
+
+    /// Appends a `google.rpc.Status` as JSON to `out`: `{"code":5,"message":"…","details":[{"@type":…}]}`. A detail
+    /// that cannot be decoded is kept as `@type` and base64 `value`; malformed details are left out. Never fails.
+    pub fn render_status(&mut self, schema: &Schema, status: Status<'_>, out: &mut Vec<u8>) {
+        let _ = (schema, status, out);
+    }
+
+    /// Appends the protobuf bytes of one JSON text to `out`. On an error `out` is as it was.
+    pub fn json_to_wire(
+        &mut self,
+        target: Target<'_>,
+        json: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), TranscodeError> {
+        let _ = (target, json, out);
+        Ok(())
+    }
+
+    /// Appends the JSON text of one protobuf message to `out`. On an error `out` is as it was.
+    pub fn wire_to_json(
+        &mut self,
+        target: Target<'_>,
+        wire: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), TranscodeError> {
+        let _ = (target, wire, out);
+        Ok(())
+    }
+}
+
+/// A message type and how to treat it, for transcoding without a route.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Where the type is from.
+    pub schema: &'a Schema,
+    /// The type.
+    pub message: MessageId,
+    /// Conventions and limits.
+    pub options: &'a Options,
+}
