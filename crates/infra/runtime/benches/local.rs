@@ -43,10 +43,13 @@ fn main() -> std::io::Result<()> {
     let set = LocalSet::new();
     for _ in 0..3 {
         let local = local_runtime.block_on(spawn_many(|| tokio::task::spawn_local(work())));
-        let tracked = local_runtime.block_on(spawn_many(|| aqueduct_runtime::task::spawn_local("work", work())));
+        let tracked =
+            local_runtime.block_on(spawn_many(|| aqueduct_runtime::task::spawn_local("work", work())));
         let send = current_thread.block_on(spawn_many(|| tokio::spawn(work())));
         let in_set = set.block_on(&current_thread, spawn_many(|| tokio::task::spawn_local(work())));
-        println!("LocalRuntime {local:>6.0} ns  (tracked {tracked:.0})  Send {send:>6.0} ns  LocalSet {in_set:>6.0} ns");
+        println!(
+            "LocalRuntime {local:>6.0} ns  (tracked {tracked:.0})  Send {send:>6.0} ns  LocalSet {in_set:>6.0} ns"
+        );
     }
     Ok(())
 }

@@ -87,7 +87,11 @@ mod tests {
             assert_eq!(super::civil(day), expect);
             let (year, month, day) = expect;
             let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-            let length = [31, 28 + u64::from(leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month as usize - 1];
+            let length = match month {
+                2 => 28 + u64::from(leap),
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
             expect = match (day == length, month) {
                 (false, _) => (year, month, day + 1),
                 (true, 12) => (year + 1, 1, 1),

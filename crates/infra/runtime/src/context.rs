@@ -110,7 +110,8 @@ impl Context {
     /// The trace id as logs show it: 32 lower-case hexadecimal digits.
     pub fn trace_id_hex(&self) -> [u8; 32] {
         let mut out = [0; 32];
-        for (chunk, bytes) in out.as_chunks_mut().0.iter_mut().zip(self.trace_id.to_be_bytes().as_chunks().0) {
+        for (chunk, bytes) in out.as_chunks_mut().0.iter_mut().zip(self.trace_id.to_be_bytes().as_chunks().0)
+        {
             *chunk = hex::encode(u32::from_be_bytes(*bytes));
         }
         out

@@ -167,7 +167,7 @@ mod tests {
     use std::time::Duration;
     use tokio::time::Instant;
 
-    const LONG: Duration = Duration::from_secs(3600);
+    const LONG: Duration = Duration::from_hours(1);
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_drain_ends_at_once() {
@@ -232,7 +232,9 @@ mod tests {
                 .collect();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             assert_eq!(runtime.block_on(handle.drain(LONG)), Drained { left: 0 });
-            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            for thread in threads {
+                thread.join().unwrap();
+            }
         }
     }
 }

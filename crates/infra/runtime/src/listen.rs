@@ -14,7 +14,9 @@ pub const BACKLOG: u32 = 4096;
 /// # Errors
 /// As [`claim`].
 pub fn reuse_port(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
-    open(address).and_then(|socket| listen(socket, address, Port::Shared, backlog)).map_err(|e| explain(address, &e))
+    open(address)
+        .and_then(|socket| listen(socket, address, Port::Shared, backlog))
+        .map_err(|e| explain(address, &e))
 }
 
 /// `count` non-blocking listeners on one address that nobody else listens on; with port 0 all get the same free port.
@@ -65,9 +67,13 @@ fn listen(socket: Socket, address: SocketAddr, port: Port, backlog: u32) -> io::
 /// The same kind of error with a text that a user can act on.
 fn explain(address: SocketAddr, error: &io::Error) -> io::Error {
     let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => "address in use: another process listens there; stop it or choose another port",
+        io::ErrorKind::AddrInUse => {
+            "address in use: another process listens there; stop it or choose another port"
+        }
         io::ErrorKind::AddrNotAvailable => "no interface of this machine has the address; choose another one",
-        io::ErrorKind::PermissionDenied => "not permitted: ports below 1024 need CAP_NET_BIND_SERVICE or root",
+        io::ErrorKind::PermissionDenied => {
+            "not permitted: ports below 1024 need CAP_NET_BIND_SERVICE or root"
+        }
         _ => return io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")),
     };
     io::Error::new(error.kind(), format!("cannot listen on {address}: {advice}"))

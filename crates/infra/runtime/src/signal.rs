@@ -17,9 +17,10 @@ impl Signal {
     /// The number of the signal; a shell shows a process it ended as 128 and this.
     pub fn number(self) -> i32 {
         match self {
-            Self::Interrupt => libc::SIGINT,
-            Self::Terminate => libc::SIGTERM,
+            Self::Interrupt => SignalKind::interrupt(),
+            Self::Terminate => SignalKind::terminate(),
         }
+        .as_raw_value()
     }
 }
 
@@ -47,10 +48,7 @@ impl Signals {
     /// # Errors
     /// When the system refuses the handlers. Panics outside a tokio runtime with I/O.
     pub fn install() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
     /// Waits for the next request. Nothing is lost when the future is dropped before it resolves; equal signals that

@@ -246,6 +246,8 @@ mod tests {
         let workers = Workers::start("stats", 1, move |_| {
             let (mut stopped, report) = (stopped.clone(), report.clone());
             async move {
+                // A timer is an event that a runtime can only park for.
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
                 let pending = spawn_local("pending", std::future::pending::<()>());
                 report.send(()).unwrap();
                 stopped.wait_for(|stop| *stop).await.unwrap();
