@@ -1,1 +1,65 @@
-fn main() {}
+//! The tasks of the project, as `cargo xtask …`: each is a list of steps that are printed, timed, and stop at the first
+//! failure.
+
+mod bench;
+mod checks;
+mod soak;
+mod steps;
+mod test;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use steps::Steps;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The tasks of the project", after_help = EXAMPLES, version)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask test                     every test: units, properties, end to end, documentation, loom models
+  cargo xtask test lease               only the tests whose name contains `lease`
+  cargo xtask test -p aqueduct-ids     only one crate's tests
+  cargo xtask ci                       what must pass before a change goes in
+  cargo xtask bench gateway --install  CPU time per request, beside Envoy and nginx
+  cargo xtask soak --rounds 1000       the tests that repeat, many more times";
+
+#[derive(Subcommand)]
+enum Task {
+    /// Runs every test, or with arguments those that cargo-nextest selects by them
+    ///
+    /// What is missing is installed (Debian and Ubuntu, as root); otherwise the line to run is shown, and the task
+    /// fails. No test is skipped for lack of a tool.
+    Test {
+        /// Passed on to `cargo nextest run`: names, `-p CRATE`, `-E FILTER`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        select: Vec<String>,
+    },
+    /// Checks all that must hold before a change goes in: format, lints, dependencies, tests, documentation
+    Ci,
+    /// Takes the figures, in release mode, and writes them to bench/runs
+    Bench(bench::Args),
+    /// Repeats for a long time the tests that can find more by it
+    Soak(soak::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut steps = Steps::start();
+    let outcome = match &cli.task {
+        Task::Test { select } if select.is_empty() => test::all(&mut steps),
+        Task::Test { select } => test::selected(&mut steps, select),
+        Task::Ci => checks::all(&mut steps),
+        Task::Bench(args) => bench::run(&mut steps, args),
+        Task::Soak(args) => soak::run(&mut steps, args),
+    };
+    steps.summary(&outcome);
+    if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

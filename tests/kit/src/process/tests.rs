@@ -1,0 +1,59 @@
+use super::{Process, within};
+use crate::{Port, until};
+use std::process::Command;
+
+fn shell(script: &str) -> Process {
+    Process::start("shell", Command::new("sh").args(["-c", script])).unwrap()
+}
+
+fn is_alive(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[test]
+fn a_line_is_found_on_either_stream_and_after_the_fact() {
+    let process = shell("echo one; echo two >&2; exec sleep 60");
+    assert_eq!(process.wait_line("two", within(10)).unwrap(), "two");
+    assert_eq!(process.wait_line("one", within(10)).unwrap(), "one");
+    assert_eq!(process.wait_line("one", within(0)).unwrap(), "one");
+}
+
+#[test]
+fn waiting_for_a_line_ends_with_the_process_and_shows_what_it_printed() {
+    let mut process = shell("echo what went wrong; exit 3");
+    let error = process.wait_line("ready", within(60)).unwrap_err();
+    assert!(error.to_string().contains("what went wrong"), "{error}");
+    assert_eq!(process.wait_exit(within(10)).unwrap().code(), Some(3));
+}
+
+#[test]
+fn a_port_that_never_opens_is_reported_once_the_process_has_ended() {
+    let port = Port::free();
+    let mut process = shell("echo used port; exit 1");
+    let error = process.wait_port(port.address(), within(60)).unwrap_err();
+    assert!(error.to_string().contains("does not listen"), "{error}");
+}
+
+#[test]
+fn sigterm_can_be_handled_and_sigkill_cannot() {
+    let mut process = shell("trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.01; done");
+    process.wait_line("up", within(10)).unwrap();
+    process.terminate().unwrap();
+    assert_eq!(process.wait_exit(within(10)).unwrap().code(), Some(7));
+    assert!(process.wait_line("bye", within(10)).is_ok());
+
+    let mut process = shell("trap '' TERM; echo up; while :; do sleep 0.01; done");
+    process.wait_line("up", within(10)).unwrap();
+    process.terminate().unwrap();
+    process.kill().unwrap();
+    assert_eq!(process.exited().unwrap().code(), None, "ended by a signal");
+}
+
+#[test]
+fn dropping_ends_the_process() {
+    let process = shell("exec sleep 60");
+    let pid = process.pid();
+    assert!(is_alive(pid));
+    drop(process);
+    assert!(until(within(10), || (!is_alive(pid)).then_some(())).is_some());
+}

@@ -1,0 +1,36 @@
+//! `cargo xtask soak`: the tests that find more the longer they run.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::steps::Steps;
+use crate::tools::{self, NEXTEST};
+use crate::workspace::{root, target};
+
+/// How long to go on.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask soak
+  cargo xtask soak --rounds 20 --cases 2000
+  cargo xtask soak --rounds 1000         more ends by kill -9")]
+pub(crate) struct Args {
+    /// How often the crash tests end the system with kill -9 and look for what was acknowledged
+    #[arg(long, default_value_t = 500)]
+    rounds: u32,
+    /// Generated cases a property
+    #[arg(long, default_value_t = 20_000)]
+    cases: u32,
+}
+
+pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
+    tools::ensure(steps, &[tools::CC, tools::STRACE])?;
+    let nextest = NEXTEST.program(steps)?;
+    steps.run("build", &mut crate::workspace::cargo("build --workspace --lib --bins --tests --examples"))?;
+    let mut tests = Command::new(nextest);
+    tests.current_dir(root()).args(["nextest", "run", "--workspace", "--profile", "soak"]);
+    tests.env("AQUEDUCT_BIN", target().join("debug/aqueduct"));
+    tests.env("AQUEDUCT_ROUNDS", args.rounds.to_string()).env("PROPTEST_CASES", args.cases.to_string());
+    steps.run("long tests", &mut tests)
+}

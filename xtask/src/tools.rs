@@ -1,0 +1,129 @@
+//! What a task needs beyond Rust: found, or installed, or named together with the line that installs it.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use crate::steps::Steps;
+use crate::workspace::{cargo, target};
+
+/// A program from a Debian package.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tool {
+    program: &'static str,
+    package: &'static str,
+    what_for: &'static str,
+}
+
+/// The C compiler, for crates with C inside and as the linker.
+pub(crate) const CC: Tool =
+    Tool { program: "cc", package: "build-essential", what_for: "compiles C and links every program" };
+/// The tracer of system calls.
+pub(crate) const STRACE: Tool = Tool {
+    program: "strace",
+    package: "strace",
+    what_for: "shows that data was synced before it was acknowledged",
+};
+
+/// Sees to it that all `tools` are there.
+///
+/// As root on Debian or Ubuntu, the missing ones are installed.
+///
+/// # Errors
+///
+/// Otherwise, with the line that installs them.
+pub(crate) fn ensure(steps: &mut Steps, tools: &[Tool]) -> Result<()> {
+    let missing: Vec<Tool> = tools.iter().copied().filter(|tool| !on_path(tool.program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+    if !on_path("apt-get") || !is_root() {
+        bail!("{}", advice(&missing));
+    }
+    steps.run("package lists", Command::new("apt-get").args(["update", "-qq"]))?;
+    let mut install = Command::new("apt-get");
+    install.args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages);
+    steps.run("packages", install.env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+fn advice(missing: &[Tool]) -> String {
+    let needs: Vec<String> =
+        missing.iter().map(|tool| format!("{} ({})", tool.program, tool.what_for)).collect();
+    let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+    let line = format!("sudo apt-get install -y {}", packages.join(" "));
+    format!("missing: {}. On Debian or Ubuntu run: {line}", needs.join(", "))
+}
+
+/// A cargo subcommand from crates.io, at the version that the project's files were written for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CargoTool {
+    name: &'static str,
+    version: &'static str,
+}
+
+/// Runs the tests.
+pub(crate) const NEXTEST: CargoTool = CargoTool { name: "cargo-nextest", version: "0.9.143" };
+/// Checks dependencies against `deny.toml`.
+pub(crate) const DENY: CargoTool = CargoTool { name: "cargo-deny", version: "0.20.2" };
+
+impl CargoTool {
+    /// The program, which is built first if neither `PATH` nor an earlier run has it.
+    ///
+    /// Built without optimisation, which takes a minute instead of several, into the target folder, so that nothing
+    /// of the user's is touched.
+    pub(crate) fn program(self, steps: &mut Steps) -> Result<PathBuf> {
+        if on_path(self.name) {
+            return Ok(self.name.into());
+        }
+        let folder = target().join("tools");
+        let program = folder.join("bin").join(self.name);
+        if !program.is_file() {
+            let Self { name, version } = self;
+            let mut install = cargo(&format!("install {name} --version {version} --locked --debug --root"));
+            // Their debug information would take a gigabyte.
+            install.arg(&folder).env("CARGO_PROFILE_DEV_DEBUG", "0");
+            steps.run(name, &mut install)?;
+        }
+        Ok(program)
+    }
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// Who owns this process, without a call into libc.
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+/// What a command prints, when it succeeds.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let output = command.stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        bail!("{} failed ({})", command.get_program().display(), output.status);
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CC, STRACE, advice, on_path};
+
+    #[test]
+    fn the_advice_is_one_line_that_can_be_run() {
+        let advice = advice(&[CC, STRACE]);
+        assert!(advice.ends_with("run: sudo apt-get install -y build-essential strace"), "{advice}");
+        assert!(!advice.contains('\n'));
+    }
+
+    #[test]
+    fn programs_are_found_on_the_path() {
+        assert!(on_path("sh"));
+        assert!(!on_path("no-such-program"));
+    }
+}
