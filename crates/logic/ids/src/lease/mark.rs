@@ -64,6 +64,12 @@ impl MarkFile {
         Ok(())
     }
 
+    /// Stands in for a disk that fails.
+    #[cfg(test)]
+    pub(super) fn replace_file(&mut self, file: File) -> File {
+        std::mem::replace(&mut self.file, file)
+    }
+
     /// Makes both copies whole before anything else is written: the next crash may tear the one that still is.
     fn repair(&mut self, copies: [Slot; 2]) -> Result<(), LeaseError> {
         let whole = Slot::Intact { identity: self.identity, mark: self.mark };

@@ -173,6 +173,28 @@ fn generators_of_a_dropped_lease_stay_below_the_mark_the_next_one_starts_at() {
     assert!(new.next_id(route()).unwrap() > *minted.last().unwrap());
 }
 
+/// Nothing above the last durable mark is minted, and a lease that failed once stays failed.
+#[test]
+fn a_failed_write_reserves_nothing_and_is_final() {
+    let rig = Rig::new();
+    let mut lease = rig.open().unwrap();
+    let ids = lease.generator();
+    // A file that was opened for reading only refuses every write.
+    let sound = lease.file.replace_file(fs::File::open(rig.file()).unwrap());
+    rig.step(1499);
+    let error = lease.renew().unwrap_err();
+    assert!(error.to_string().contains("cannot write"), "{error}");
+    let last = ids.next_id(route()).unwrap();
+    rig.step(1);
+    assert_eq!(ids.next_id(route()), Err(IdError::NotReserved));
+
+    lease.file.replace_file(sound);
+    assert!(matches!(lease.renew(), Err(LeaseError::Failed { .. })));
+    assert_eq!(ids.next_id(route()), Err(IdError::NotReserved));
+    assert!(matches!(lease.close(), Err(LeaseError::Failed { .. })));
+    assert!(rig.open().unwrap().generator().next_id(route()).unwrap() > last);
+}
+
 /// Opens a folder written by [`Rig::options`] with another setting, and expects a message that says what to do.
 fn check_mismatch(change: impl FnOnce(&mut LeaseOptions), expect: &str) {
     let rig = Rig::new();
