@@ -1,0 +1,236 @@
+//! One client connection: who it is, what it is doing, and when it has been doing nothing for too long.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::options::Timeouts;
+
+/// What is known of a connection. One timer a connection watches it (see [`Client::overdue`]): a timer a request, as
+/// hyper has for request heads, would cost every request what only a slow one needs.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) address: SocketAddr,
+    in_flight: Cell<usize>,
+    /// When the last request ended, or the connection began.
+    idle_since: Cell<Instant>,
+    /// When the first byte of a head came that is not complete yet.
+    head_since: Cell<Option<Instant>>,
+    /// HTTP/2: bytes between requests may be pings or window updates as well as heads.
+    multiplexed: Cell<bool>,
+}
+
+/// Why a connection should end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    /// No request for a long time: say good-bye.
+    Idle,
+    /// A head that does not end: hang up.
+    Head,
+}
+
+impl Client {
+    pub(crate) fn new(address: SocketAddr) -> Rc<Self> {
+        Rc::new(Self {
+            address,
+            in_flight: Cell::new(0),
+            idle_since: Cell::new(Instant::now()),
+            head_since: Cell::new(None),
+            multiplexed: Cell::new(false),
+        })
+    }
+
+    /// A request's head is complete. The connection is busy until the guard is dropped.
+    pub(crate) fn begin(self: &Rc<Self>) -> Busy {
+        self.in_flight.set(self.in_flight.get() + 1);
+        self.head_since.set(None);
+        Busy(Rc::clone(self))
+    }
+
+    /// Bytes came in. Between requests they are the beginning of a head.
+    fn received(&self) {
+        if !self.multiplexed.get() && self.in_flight.get() == 0 && self.head_since.get().is_none() {
+            self.head_since.set(Some(Instant::now()));
+        }
+    }
+
+    /// When to look next, or what to do now.
+    fn due(&self, times: &Timeouts, now: Instant) -> Result<Instant, Overdue> {
+        if self.in_flight.get() > 0 {
+            return Ok(now + times.head.min(times.idle));
+        }
+        let (since, patience, overdue) = match self.head_since.get() {
+            Some(since) => (since, times.head, Overdue::Head),
+            None => (self.idle_since.get(), times.idle, Overdue::Idle),
+        };
+        let due = since + patience;
+        // A head may begin at any time, so look again within its time, whatever is due later.
+        if due <= now { Err(overdue) } else { Ok(due.min(now + times.head)) }
+    }
+
+    /// Resolves once the connection should end.
+    pub(crate) async fn overdue(&self, times: &Timeouts) -> Overdue {
+        loop {
+            match self.due(times, Instant::now()) {
+                Ok(next) => tokio::time::sleep_until(next).await,
+                Err(overdue) => return overdue,
+            }
+        }
+    }
+}
+
+/// A request in flight on a connection.
+#[derive(Debug)]
+pub(crate) struct Busy(Rc<Client>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let client = &self.0;
+        client.in_flight.set(client.in_flight.get() - 1);
+        if client.in_flight.get() == 0 {
+            client.idle_since.set(Instant::now());
+        }
+    }
+}
+
+/// A client's socket, which tells its [`Client`] of every read.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: TokioIo<TcpStream>,
+    client: Rc<Client>,
+    /// What was read to tell the protocols apart.
+    prefix: Vec<u8>,
+    served: usize,
+}
+
+impl Socket {
+    pub(crate) fn new(stream: TcpStream, client: Rc<Client>) -> Self {
+        Self { stream: TokioIo::new(stream), client, prefix: Vec::new(), served: 0 }
+    }
+
+    /// Whether the client speaks HTTP/2 with prior knowledge (RFC 9113, section 3.4): reads until that is certain.
+    /// What was read is read again afterwards.
+    pub(crate) async fn sniff_http2(&mut self) -> io::Result<bool> {
+        const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        loop {
+            if !PREFACE.starts_with(&self.prefix) {
+                return Ok(false);
+            }
+            if self.prefix.len() == PREFACE.len() {
+                self.client.multiplexed.set(true);
+                self.client.head_since.set(None);
+                return Ok(true);
+            }
+            let mut room = [0; PREFACE.len()];
+            let missing = PREFACE.len() - self.prefix.len();
+            let room = room.get_mut(..missing).unwrap_or_default();
+            self.stream.inner().readable().await?;
+            match self.stream.inner().try_read(room) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    self.client.received();
+                    self.prefix.extend_from_slice(room.get(..count).unwrap_or_default());
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Read for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if let Some(rest) = this.prefix.get(this.served..).filter(|rest| !rest.is_empty()) {
+            let count = rest.len().min(buf.remaining());
+            buf.put_slice(rest.get(..count).unwrap_or_default());
+            this.served += count;
+            return Poll::Ready(Ok(()));
+        }
+        let result = ready!(Pin::new(&mut this.stream).poll_read(cx, buf));
+        this.client.received();
+        Poll::Ready(result)
+    }
+}
+
+impl Write for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn client() -> Rc<Client> {
+        Client::new(SocketAddr::from(([127, 0, 0, 1], 1)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_connection_is_idle_after_its_time() {
+        let times = Timeouts::default();
+        let begin = Instant::now();
+        assert_eq!(client().overdue(&times).await, Overdue::Idle);
+        assert_eq!(begin.elapsed(), times.idle);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_does_not_end_is_cut_after_its_time() {
+        let times = Timeouts::default();
+        let client = client();
+        client.received();
+        tokio::time::advance(Duration::from_secs(9)).await;
+        client.received();
+        let begin = Instant::now();
+        assert_eq!(client.overdue(&times).await, Overdue::Head);
+        assert_eq!(begin.elapsed(), Duration::from_secs(1), "further bytes buy no time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_in_flight_is_never_overdue() {
+        let times = Timeouts::default();
+        let client = client();
+        client.received();
+        let busy = client.begin();
+        let wait = tokio::time::timeout(Duration::from_secs(3600), client.overdue(&times));
+        assert!(wait.await.is_err());
+        drop(busy);
+        let begin = Instant::now();
+        assert_eq!(client.overdue(&times).await, Overdue::Idle);
+        assert_eq!(begin.elapsed(), times.idle);
+    }
+}

@@ -1,0 +1,183 @@
+//! What is known of one request while it is carried: where it is, since when, and what will be said of it at its end,
+//! in the metrics and in the access log.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use aqueduct_runtime::context::Context;
+use aqueduct_transcode::Code;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body::Frame;
+use tokio::time::Instant;
+
+use crate::body::Body;
+use crate::client::{Busy, Client};
+use crate::edge::{Edge, MethodRoute};
+use crate::reject::{Dialect, GRPC_STATUS, Reject};
+use crate::stage::Stage;
+use crate::upstream::endpoint::Endpoint;
+
+/// One request and its answer. It is finished exactly once: when the answer is complete, or when it is dropped because
+/// the client went away.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    edge: Rc<Edge>,
+    client: Rc<Client>,
+    _busy: Busy,
+    started: Instant,
+    stage: Stage,
+    since: Instant,
+    laps: [Duration; Stage::ALL.len()],
+    http_method: Method,
+    uri: Uri,
+    pub(crate) dialect: Dialect,
+    pub(crate) context: Option<Context>,
+    pub(crate) endpoint: Option<Rc<Endpoint>>,
+    method: Option<Rc<MethodRoute>>,
+    counted: bool,
+    status: StatusCode,
+    code: Option<Code>,
+    reject: Option<(Stage, &'static str)>,
+    bytes_out: u64,
+    finished: bool,
+}
+
+impl Exchange {
+    pub(crate) fn begin<B>(edge: &Rc<Edge>, client: &Rc<Client>, request: &Request<B>) -> Self {
+        let now = Instant::now();
+        Self {
+            edge: Rc::clone(edge),
+            client: Rc::clone(client),
+            _busy: client.begin(),
+            started: now,
+            stage: Stage::Normalize,
+            since: now,
+            laps: [Duration::ZERO; Stage::ALL.len()],
+            http_method: request.method().clone(),
+            uri: request.uri().clone(),
+            dialect: Dialect::Json,
+            context: None,
+            endpoint: None,
+            method: None,
+            counted: false,
+            status: StatusCode::OK,
+            code: None,
+            reject: None,
+            bytes_out: 0,
+            finished: false,
+        }
+    }
+
+    /// When the request's head was read.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// The stage the request is in.
+    pub(crate) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// The request enters a stage; it may do so again.
+    pub(crate) fn enter(&mut self, stage: Stage) {
+        let now = Instant::now();
+        if let Some(lap) = self.laps.get_mut(self.stage as usize) {
+            *lap += now - self.since;
+        }
+        self.stage = stage;
+        self.since = now;
+    }
+
+    /// The method is known. From here on the request counts among those in flight; there may be too many.
+    pub(crate) fn routed(&mut self, method: &Rc<MethodRoute>) -> Result<(), Reject> {
+        self.method = Some(Rc::clone(method));
+        self.counted = self.edge.begin();
+        if self.counted {
+            return Ok(());
+        }
+        let message = "the gateway is at its limit of concurrent requests";
+        Err(Reject::new(Stage::Route, "overloaded", Code::Unavailable, message).with_retry_after(1))
+    }
+
+    /// Makes the answer. A whole one is finished here; a stream takes the exchange along.
+    pub(crate) fn respond(mut self, result: Result<Response<Body>, Reject>) -> Response<Body> {
+        let mut response = match result {
+            Ok(response) => response,
+            Err(reject) => {
+                self.code = Some(reject.code());
+                if let Some(reason) = reject.reason() {
+                    self.reject = Some((reject.stage(), reason));
+                    self.edge.shared.metrics.reject(reject.stage(), reason);
+                }
+                reject.into_response(self.dialect, &self.edge)
+            }
+        };
+        self.status = response.status();
+        if self.code.is_none() {
+            self.code = status_of(response.headers());
+        }
+        match response.body().length() {
+            Some(length) => {
+                self.bytes_out = length as u64;
+                self.finish();
+            }
+            None => response.body_mut().hold(Box::new(self)),
+        }
+        response
+    }
+
+    /// A piece of a streamed answer goes out.
+    pub(crate) fn sent(&mut self, frame: &Frame<Bytes>) {
+        if let Some(data) = frame.data_ref() {
+            self.bytes_out += data.len() as u64;
+        } else if let Some(trailers) = frame.trailers_ref() {
+            self.code = status_of(trailers);
+        }
+    }
+
+    /// A streamed answer is complete.
+    pub(crate) fn ended(&mut self) {
+        self.code.get_or_insert(Code::Ok);
+        self.finish();
+    }
+
+    fn finish(&mut self) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        self.enter(self.stage);
+        let duration = self.since - self.started;
+        let metrics = &self.edge.shared.metrics;
+        for (stage, lap) in self.laps.iter().enumerate().filter(|(_, lap)| !lap.is_zero()) {
+            metrics.stage(stage, *lap);
+        }
+        let code = self.code.unwrap_or(Code::Ok);
+        if let Some(method) = &self.method {
+            method.metrics.record(code, duration);
+        }
+        if self.counted {
+            self.edge.end(duration);
+        }
+        self.log(code, duration);
+    }
+
+    fn log(&self, code: Code, duration: Duration) {
+        let _ = (code, duration, &self.client, &self.http_method, &self.uri, &self.reject);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.finished {
+            // The client went away before the answer was complete; nginx's 499 says so.
+            self.code = Some(Code::Cancelled);
+            self.status = StatusCode::from_u16(499).unwrap_or(self.status);
+            self.finish();
+        }
+    }
+}
+
+fn status_of(headers: &HeaderMap) -> Option<Code> {
+    headers.get(GRPC_STATUS).and_then(|value| Code::parse(value.as_bytes()))
+}

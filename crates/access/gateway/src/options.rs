@@ -1,0 +1,360 @@
+//! What a gateway can be told, as plain values with their defaults and bounds. YAML lives in the binary; here is only
+//! what the values mean, and [`Options::validate`], which reports everything that is wrong with them at once.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use aqueduct_transcode::{Router, Schema};
+
+/// Everything a gateway needs to start.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Where clients connect. HTTP/1.1 and HTTP/2 (with prior knowledge) share a port.
+    pub listen: Vec<Listen>,
+    /// Data-plane threads, each with its own listening socket and upstream connections. 0 means one a core.
+    pub workers: usize,
+    /// What the services look like.
+    pub descriptors: Vec<Descriptors>,
+    /// Where they run, by name.
+    pub upstreams: BTreeMap<String, Upstream>,
+    /// Which service goes to which upstream.
+    pub routes: Vec<Route>,
+    /// Bounds on what a client may send and hold.
+    pub limits: Limits,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// Where the health probes are; `None` switches them off.
+    pub probes: Option<Probes>,
+}
+
+/// A listening socket.
+#[derive(Debug, Clone)]
+pub struct Listen {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+}
+
+/// A serialised `google.protobuf.FileDescriptorSet`.
+#[derive(Debug, Clone)]
+pub struct Descriptors {
+    /// Where it is from, for messages.
+    pub name: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A set of interchangeable gRPC servers.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// `host:port` of each; names are resolved at each connect.
+    pub endpoints: Vec<String>,
+    /// How long a connect may take, the HTTP/2 handshake included. Default 1 s.
+    pub connect_timeout: Duration,
+    /// A connection without a request is closed after this. Default 60 s.
+    pub idle_timeout: Duration,
+    /// Connections one worker opens to one endpoint; a further one is opened only when the others carry as many
+    /// streams as the server allows. Default 4.
+    pub connections: usize,
+    /// Whether the upstream's health is asked (`grpc.health.v1`) and shown among the checks of `/healthz`.
+    pub health: bool,
+}
+
+impl Upstream {
+    /// An upstream with these endpoints and the defaults.
+    pub fn new(endpoints: Vec<String>) -> Self {
+        Self {
+            endpoints,
+            connect_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(60),
+            connections: 4,
+            health: true,
+        }
+    }
+}
+
+/// Sends a gRPC service to an upstream, both its plain gRPC calls and its `google.api.http` bindings.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Full name, such as `shop.v1.OrderService`.
+    pub service: String,
+    /// Name of the upstream.
+    pub upstream: String,
+    /// Default deadline of its unary calls, instead of [`Timeouts::request`].
+    pub timeout: Option<Duration>,
+}
+
+/// Bounds on what one client, and all of them, may send and hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request head (HTTP/1.1 line and headers, HTTP/2 header list). Default 64 KiB, at least 8 KiB.
+    pub head_bytes: usize,
+    /// Header fields of an HTTP/1.1 request. Default 100.
+    pub headers: usize,
+    /// Bytes of a request body that is transcoded. Default 4 MiB.
+    pub body_bytes: usize,
+    /// Bytes of one message from an upstream that is transcoded. Default 16 MiB.
+    pub message_bytes: usize,
+    /// Requests in flight in the whole gateway; more are refused with 503. Default 10,000.
+    pub requests: usize,
+    /// Connections in the whole gateway; more wait in the kernel's accept queue. Default 65,536.
+    pub connections: usize,
+    /// Concurrent requests of one HTTP/2 connection. Default 256.
+    pub streams: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes: 64 << 10,
+            headers: 100,
+            body_bytes: 4 << 20,
+            message_bytes: 16 << 20,
+            requests: 10_000,
+            connections: 65_536,
+            streams: 256,
+        }
+    }
+}
+
+/// How long things may take. Each is separate from the deadline of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Default deadline of a unary call. Streams have one only when the client asks for it. Default 15 s.
+    pub request: Duration,
+    /// The longest deadline a client may ask for; a longer one is shortened to it. Default 1 h.
+    pub max_request: Duration,
+    /// From the first byte of a request head to its last. Default 10 s.
+    pub head: Duration,
+    /// Between two pieces of a request body. Default 10 s.
+    pub body: Duration,
+    /// A connection without a request is closed after this. Default 75 s.
+    pub idle: Duration,
+    /// How long a drain waits for requests in flight. Default 30 s.
+    pub drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            request: Duration::from_secs(15),
+            max_request: Duration::from_secs(3600),
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The paths of the health probes. They go before every route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probes {
+    /// Readiness with all checks. Default `/healthz`.
+    pub healthz: String,
+    /// Whether the process lives. Default `/livez`.
+    pub livez: String,
+    /// Whether it wants requests. Default `/readyz`.
+    pub readyz: String,
+    /// Whether it has started. Default `/startupz`.
+    pub startupz: String,
+    /// Load figures. Default `/health`.
+    pub health: String,
+}
+
+impl Default for Probes {
+    fn default() -> Self {
+        Self {
+            healthz: "/healthz".into(),
+            livez: "/livez".into(),
+            readyz: "/readyz".into(),
+            startupz: "/startupz".into(),
+            health: "/health".into(),
+        }
+    }
+}
+
+/// One thing that is wrong with the options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Which value: `routes[0].upstream`, as in the configuration file.
+    pub path: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+/// What the options say, compiled.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) schema: Schema,
+    pub(crate) router: Router,
+}
+
+impl Options {
+    /// Reports everything that is wrong, in the order of the configuration file; empty when a gateway can start.
+    pub fn validate(&self) -> Vec<Problem> {
+        self.compile().err().unwrap_or_default()
+    }
+
+    /// The number of workers that `workers: 0` stands for is decided here.
+    pub(crate) fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+
+    pub(crate) fn compile(&self) -> Result<Compiled, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut problem = |path: String, message: String| problems.push(Problem { path, message });
+        if self.listen.is_empty() {
+            problem("listen".into(), "name at least one address, such as 127.0.0.1:8080".into());
+        }
+        if self.workers > 1024 {
+            problem("workers".into(), "at most 1024".into());
+        }
+        self.check_bounds(&mut problem);
+        self.check_upstreams(&mut problem);
+        let schema = self.schema(&mut problem);
+        let router = self.router(schema.as_ref(), &mut problem);
+        match (schema, router) {
+            (Some(schema), Some(router)) if problems.is_empty() => Ok(Compiled { schema, router }),
+            _ => Err(problems),
+        }
+    }
+
+    fn check_bounds(&self, problem: &mut impl FnMut(String, String)) {
+        let limits = &self.limits;
+        if limits.head_bytes < 8192 {
+            problem("limits.head_bytes".into(), "at least 8192".into());
+        }
+        let counts = [
+            ("headers", limits.headers),
+            ("body_bytes", limits.body_bytes),
+            ("message_bytes", limits.message_bytes),
+            ("requests", limits.requests),
+            ("connections", limits.connections),
+            ("streams", limits.streams as usize),
+        ];
+        for (name, _) in counts.into_iter().filter(|(_, count)| *count == 0) {
+            problem(format!("limits.{name}"), "must not be 0".into());
+        }
+        let times = &self.timeouts;
+        let durations = [
+            ("request", times.request),
+            ("max_request", times.max_request),
+            ("head", times.head),
+            ("body", times.body),
+            ("idle", times.idle),
+        ];
+        for (name, _) in durations.into_iter().filter(|(_, time)| time.is_zero()) {
+            problem(format!("timeouts.{name}"), "must not be 0".into());
+        }
+    }
+
+    fn check_upstreams(&self, problem: &mut impl FnMut(String, String)) {
+        for (name, upstream) in &self.upstreams {
+            if upstream.endpoints.is_empty() {
+                problem(format!("upstreams.{name}.endpoints"), "name at least one host:port".into());
+            }
+            for (index, endpoint) in upstream.endpoints.iter().enumerate() {
+                if !is_host_port(endpoint) {
+                    problem(
+                        format!("upstreams.{name}.endpoints[{index}]"),
+                        format!("`{endpoint}` is not host:port, such as 127.0.0.1:50051"),
+                    );
+                }
+            }
+            if upstream.connections == 0 {
+                problem(format!("upstreams.{name}.connections"), "must not be 0".into());
+            }
+            if upstream.connect_timeout.is_zero() {
+                problem(format!("upstreams.{name}.connect_timeout"), "must not be 0".into());
+            }
+        }
+    }
+
+    /// Several sets become one: a descriptor set is a repeated field, so that their bytes can be joined.
+    fn schema(&self, problem: &mut impl FnMut(String, String)) -> Option<Schema> {
+        if self.descriptors.is_empty() {
+            problem("descriptors".into(), "name at least one descriptor set, such as { file: shop.pb }".into());
+            return None;
+        }
+        let mut joined = Vec::new();
+        let mut good = true;
+        for (index, set) in self.descriptors.iter().enumerate() {
+            match Schema::decode(&set.bytes) {
+                Ok(_) => joined.extend_from_slice(&set.bytes),
+                Err(error) => {
+                    good = false;
+                    problem(format!("descriptors[{index}]"), format!("{}: {error}", set.name));
+                }
+            }
+        }
+        if !good {
+            return None;
+        }
+        Schema::decode(&joined).map_err(|error| problem("descriptors".into(), error.to_string())).ok()
+    }
+
+    fn router(&self, schema: Option<&Schema>, problem: &mut impl FnMut(String, String)) -> Option<Router> {
+        if self.routes.is_empty() {
+            problem("routes".into(), "name at least one { service, upstream }".into());
+        }
+        let mut builder = schema.map(Router::builder);
+        for (index, route) in self.routes.iter().enumerate() {
+            if !self.upstreams.contains_key(&route.upstream) {
+                let known: Vec<_> = self.upstreams.keys().map(String::as_str).collect();
+                problem(
+                    format!("routes[{index}].upstream"),
+                    format!("there is no upstream `{}`; there are: {}", route.upstream, known.join(", ")),
+                );
+            }
+            if self.routes.iter().take(index).any(|other| other.service == route.service) {
+                problem(format!("routes[{index}].service"), format!("`{}` is routed twice", route.service));
+                continue;
+            }
+            let Some(schema) = schema else { continue };
+            if !schema.services().iter().any(|service| service.name() == route.service) {
+                let known: Vec<_> = schema.services().iter().map(|service| service.name()).collect();
+                problem(
+                    format!("routes[{index}].service"),
+                    format!(
+                        "the descriptors have no service `{}`; they have: {}",
+                        route.service,
+                        known.join(", ")
+                    ),
+                );
+                continue;
+            }
+            let tag = u32::try_from(index).unwrap_or(u32::MAX);
+            builder = builder.map(|builder| builder.service(&route.service, tag));
+        }
+        match builder?.build() {
+            Ok(router) => Some(router),
+            Err(errors) => {
+                errors.iter().for_each(|error| problem("routes".into(), error.to_string()));
+                None
+            }
+        }
+    }
+}
+
+fn is_host_port(text: &str) -> bool {
+    match text.rsplit_once(':') {
+        Some((host, port)) => {
+            let bracketed = host.starts_with('[') && host.ends_with(']');
+            !host.is_empty()
+                && (bracketed || !host.contains([':', '/', '@', ' ']))
+                && port.parse::<u16>().is_ok_and(|port| port != 0)
+        }
+        None => false,
+    }
+}

@@ -1,0 +1,99 @@
+//! The way of one request, from its head to the head of its answer. `docs/life-of-a-request.md` is its long form.
+
+use std::rc::Rc;
+
+use http::{Request, Response};
+
+use crate::body::Body;
+use crate::client::Client;
+use crate::edge::Edge;
+use crate::exchange::Exchange;
+use crate::reject::Reject;
+use crate::stage::forward::{Call, Payload, RequestBody};
+use crate::stage::normalize::Outbound;
+use crate::stage::route::Routed;
+use crate::stage::{Stage, deadline, forward, normalize, pick, route, transcode};
+
+/// Attempts of one call, the first included. Another is made only when the upstream has certainly not seen the one
+/// before.
+const ATTEMPTS: usize = 3;
+
+/// Answers a request. It never fails: a refusal is an answer too.
+pub(crate) async fn handle<B: RequestBody>(
+    edge: &Rc<Edge>,
+    client: &Rc<Client>,
+    request: Request<B>,
+) -> Response<Body> {
+    let mut exchange = Exchange::begin(edge, client, &request);
+    let result = carry(edge, request, &mut exchange).await;
+    exchange.respond(result)
+}
+
+async fn carry<B: RequestBody>(
+    edge: &Rc<Edge>,
+    request: Request<B>,
+    exchange: &mut Exchange,
+) -> Result<Response<Body>, Reject> {
+    let (mut head, body) = request.into_parts();
+    exchange.dialect = route::dialect(&head);
+
+    let context = normalize::normalize(&mut head)?;
+    exchange.context = Some(context);
+
+    exchange.enter(Stage::Route);
+    let routed = route::route(edge, &head, exchange.dialect)?;
+    let (method, found) = match routed {
+        Routed::Transcoded(method, found) => (method, Some(found)),
+        Routed::Grpc(method) => (method, None),
+        Routed::Answered(answer) => return Ok(answer),
+    };
+    exchange.routed(method)?;
+
+    exchange.enter(Stage::Deadline);
+    let times = &edge.shared.options.timeouts;
+    let deadline = deadline::decide(&mut head.headers, exchange.started(), method.timeout, times)?;
+
+    let work = async {
+        exchange.enter(Stage::Pick);
+        let upstream = edge.upstream(method);
+        let mut endpoint = pick::pick(upstream)?;
+
+        exchange.enter(Stage::Transcode);
+        let kind = if found.is_some() { Outbound::Transcoded } else { Outbound::Grpc };
+        let headers = normalize::outbound(&head.headers, kind, &context);
+        let payload = match &found {
+            Some(found) => Payload::Whole(transcode::request(edge, found, &head, body).await?),
+            None => Payload::Stream(body),
+        };
+        let mut call = Call { path: method.path.clone(), headers, payload, deadline };
+
+        let mut attempt = 1;
+        let answer = loop {
+            exchange.enter(Stage::Forward);
+            exchange.endpoint = Some(Rc::clone(endpoint));
+            match forward::forward(endpoint, &mut call).await {
+                Err(reject) if reject.is_unprocessed() && attempt < ATTEMPTS => attempt += 1,
+                result => break result?,
+            }
+            exchange.enter(Stage::Pick);
+            endpoint = pick::pick(upstream)?;
+        };
+
+        match &found {
+            Some(found) => {
+                exchange.enter(Stage::Transcode);
+                transcode::response(edge, found, &head, answer, deadline).await
+            }
+            None => Ok(forward::relay(answer, deadline)),
+        }
+    };
+    match deadline {
+        None => work.await,
+        Some(deadline) => match tokio::time::timeout_at(deadline, work).await {
+            Ok(result) => result,
+            // Whatever was waiting is dropped, which resets the upstream's stream.
+            Err(_) => Err(Reject::deadline(exchange.stage())),
+        },
+    }
+}
+

@@ -1,0 +1,234 @@
+//! The only place where a refusal becomes an HTTP or gRPC status: the gateway's own, and what an upstream answered.
+
+use std::borrow::Cow;
+
+use aqueduct_transcode::{Code, Status, TranscodeError};
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+
+use crate::body::Body;
+use crate::edge::Edge;
+use crate::stage::Stage;
+
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+pub(crate) const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+pub(crate) const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(crate) const APPLICATION_GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+
+/// The language of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// A `google.rpc.Status` as JSON under the mapped HTTP status.
+    Json,
+    /// HTTP 200 with the status in a trailers-only answer.
+    Grpc,
+}
+
+/// A request that is not answered with what it asked for. One pointer wide, so that the happy path pays nothing.
+#[derive(Debug)]
+pub(crate) struct Reject(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    stage: Stage,
+    reason: &'static str,
+    code: Code,
+    /// Where HTTP is more precise than the gRPC code's mapping: 405, 413, 415 and the like.
+    http: Option<StatusCode>,
+    message: Cow<'static, str>,
+    details: Option<HeaderValue>,
+    headers: HeaderMap,
+    unprocessed: bool,
+}
+
+impl Reject {
+    /// `reason` is a word of a small set: a metric label.
+    #[cold]
+    pub(crate) fn new(
+        stage: Stage,
+        reason: &'static str,
+        code: Code,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Reject(Box::new(Inner {
+            stage,
+            reason,
+            code,
+            http: None,
+            message: message.into(),
+            details: None,
+            headers: HeaderMap::new(),
+            unprocessed: false,
+        }))
+    }
+
+    /// INVALID_ARGUMENT, 400.
+    #[cold]
+    pub(crate) fn bad_request(
+        stage: Stage,
+        reason: &'static str,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::new(stage, reason, Code::InvalidArgument, message)
+    }
+
+    /// The deadline passed.
+    #[cold]
+    pub(crate) fn deadline(stage: Stage) -> Self {
+        Self::new(stage, "deadline", Code::DeadlineExceeded, "the deadline passed before an answer was there")
+    }
+
+    /// An answer of the upstream that is not OK. Not a refusal of ours: it is not counted as one.
+    #[cold]
+    pub(crate) fn upstream(code: Code, message: String, details: Option<HeaderValue>, metadata: HeaderMap) -> Self {
+        let mut reject = Self::new(Stage::Forward, UPSTREAM, code, message);
+        reject.0.details = details;
+        reject.0.headers = metadata;
+        reject
+    }
+
+    #[must_use]
+    pub(crate) fn with_http(mut self, status: StatusCode) -> Self {
+        self.0.http = Some(status);
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn with_allow(mut self, allow: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(allow) {
+            self.0.headers.insert(ALLOW, value);
+        }
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn with_retry_after(mut self, seconds: u16) -> Self {
+        self.0.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        self
+    }
+
+    /// Marks a failure of which the upstream has certainly processed nothing, so that trying again is safe.
+    #[must_use]
+    pub(crate) fn unprocessed(mut self) -> Self {
+        self.0.unprocessed = true;
+        self
+    }
+
+    /// Whether the upstream has certainly processed nothing.
+    pub(crate) fn is_unprocessed(&self) -> bool {
+        self.0.unprocessed
+    }
+
+    pub(crate) fn code(&self) -> Code {
+        self.0.code
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        self.0.stage
+    }
+
+    /// Why the gateway refused; `None` when the upstream did.
+    pub(crate) fn reason(&self) -> Option<&'static str> {
+        (self.0.reason != UPSTREAM).then_some(self.0.reason)
+    }
+
+    /// The `google.rpc.Status` as JSON, without a line end.
+    pub(crate) fn to_json(&self, edge: &Edge) -> Vec<u8> {
+        let inner = &*self.0;
+        let mut out = Vec::with_capacity(128);
+        let status = Status {
+            code: inner.code,
+            message: &inner.message,
+            details_bin: inner.details.as_ref().map(HeaderValue::as_bytes),
+        };
+        edge.transcoder.borrow_mut().render_status(&edge.shared.schema, status, &mut out);
+        out
+    }
+
+    /// The whole answer.
+    pub(crate) fn into_response(self, dialect: Dialect, edge: &Edge) -> Response<Body> {
+        match dialect {
+            Dialect::Json => {
+                let body = Bytes::from(self.to_json(edge));
+                let inner = *self.0;
+                let mut response = Response::new(Body::full(body));
+                *response.status_mut() = inner.http.unwrap_or_else(|| http_status(inner.code));
+                *response.headers_mut() = inner.headers;
+                response.headers_mut().insert(CONTENT_TYPE, APPLICATION_JSON);
+                response
+            }
+            Dialect::Grpc => {
+                let mut response = Response::new(Body::empty());
+                *response.headers_mut() = self.into_trailers();
+                response.headers_mut().insert(CONTENT_TYPE, APPLICATION_GRPC);
+                response
+            }
+        }
+    }
+
+    /// The status as gRPC trailers.
+    pub(crate) fn into_trailers(self) -> HeaderMap {
+        let inner = *self.0;
+        let mut trailers = inner.headers;
+        trailers.insert(GRPC_STATUS, HeaderValue::from(u16::from(inner.code.number())));
+        if let Ok(message) = HeaderValue::from_str(&percent_encode(&inner.message)) {
+            trailers.insert(GRPC_MESSAGE, message);
+        }
+        if let Some(details) = inner.details {
+            trailers.insert(GRPC_DETAILS, details);
+        }
+        trailers
+    }
+}
+
+/// The reason of an answer that is the upstream's own.
+const UPSTREAM: &str = "upstream";
+
+impl From<TranscodeError> for Reject {
+    #[cold]
+    fn from(error: TranscodeError) -> Self {
+        Self::new(Stage::Transcode, error.kind().as_str(), error.code(), error.to_string())
+    }
+}
+
+/// 499 is not in the `http` crate's list of names, but it is a valid status.
+fn http_status(code: Code) -> StatusCode {
+    StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// gRPC over HTTP/2, "Percent-Encoded": everything but visible ASCII and space, and `%` itself.
+fn percent_encode(message: &str) -> String {
+    use std::fmt::Write;
+    let mut out = String::with_capacity(message.len());
+    for byte in message.bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' => out.push(char::from(byte)),
+            // Writing to a string cannot fail.
+            _ => drop(write!(out, "%{byte:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_percent_encoded_as_grpc_says() {
+        for (plain, encoded) in
+            [("plain text", "plain text"), ("100%", "100%25"), ("é\n", "%C3%A9%0A"), ("", "")]
+        {
+            assert_eq!(percent_encode(plain), encoded);
+        }
+    }
+
+    #[test]
+    fn a_refusal_as_trailers_has_code_and_message() {
+        let trailers = Reject::bad_request(Stage::Route, "x", "a\tb").into_trailers();
+        assert_eq!(trailers[GRPC_STATUS], "3");
+        assert_eq!(trailers[GRPC_MESSAGE], "a%09b");
+    }
+}

@@ -1,0 +1,212 @@
+//! `forward`: the gRPC call to the endpoint that was picked, and its answer. The messages are opaque here.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use aqueduct_runtime::task;
+use aqueduct_transcode::Code;
+use bytes::Bytes;
+use h2::{Reason, SendStream};
+use http::uri::{Parts as UriParts, PathAndQuery, Scheme};
+use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use http_body::{Body as _, Frame};
+use tokio::time::Instant;
+
+use crate::body::{Body, Expiry};
+use crate::reject::Reject;
+use crate::stage::Stage;
+use crate::stage::deadline::{GRPC_TIMEOUT, grpc_timeout};
+use crate::upstream::connection::Answer;
+use crate::upstream::endpoint::{ConnectError, Endpoint};
+
+/// What any HTTP codec hands us as a request body.
+pub(crate) trait RequestBody:
+    http_body::Body<Data = Bytes, Error: std::fmt::Display> + Unpin + 'static
+{
+}
+
+impl<B: http_body::Body<Data = Bytes, Error: std::fmt::Display> + Unpin + 'static> RequestBody for B {}
+
+/// An upstream call that is ready to go, as often as it takes.
+#[derive(Debug)]
+pub(crate) struct Call<B> {
+    pub(crate) path: PathAndQuery,
+    pub(crate) headers: HeaderMap,
+    pub(crate) payload: Payload<B>,
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// The messages of a call, framed.
+#[derive(Debug)]
+pub(crate) enum Payload<B> {
+    /// One message; it can be sent again.
+    Whole(Bytes),
+    /// What the client goes on sending.
+    Stream(B),
+    /// A stream that has gone.
+    Gone,
+}
+
+/// Sends the call and waits for the head of the answer. An error that [`Reject::is_unprocessed`] may be tried again
+/// with the same call.
+pub(crate) async fn forward<B: RequestBody>(
+    endpoint: &Rc<Endpoint>,
+    call: &mut Call<B>,
+) -> Result<Answer, Reject> {
+    let lease = endpoint.acquire().await.map_err(|error| unreachable(&error))?;
+    let head = request_head(endpoint, call)?;
+    let end = matches!(&call.payload, Payload::Stream(body) if body.is_end_stream());
+    let (response, mut send) = lease.send(head, end).map_err(|error| failed(&error).unprocessed())?;
+    match &call.payload {
+        Payload::Whole(frame) => send.send_data(frame.clone(), true).map_err(|error| failed(&error))?,
+        Payload::Stream(_) if end => {}
+        Payload::Stream(_) => {
+            if let Payload::Stream(body) = std::mem::replace(&mut call.payload, Payload::Gone) {
+                task::spawn_local("request-pump", pump(body, send));
+            }
+        }
+        Payload::Gone => return Err(Reject::new(Stage::Forward, "upstream_reset", Code::Unavailable, RESET)),
+    }
+    let may_repeat = matches!(call.payload, Payload::Whole(_));
+    match response.await {
+        Ok(response) => Ok(Answer::new(response, lease)),
+        Err(error) if may_repeat && refused(&error) => Err(failed(&error).unprocessed()),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+fn request_head<B>(endpoint: &Endpoint, call: &Call<B>) -> Result<Request<()>, Reject> {
+    let mut uri = UriParts::default();
+    uri.scheme = Some(Scheme::HTTP);
+    uri.authority = Some(endpoint.authority().clone());
+    uri.path_and_query = Some(call.path.clone());
+    let uri = Uri::from_parts(uri)
+        .map_err(|_| Reject::new(Stage::Forward, "uri", Code::Internal, "the call has no valid URI"))?;
+    let mut head = Request::new(());
+    *head.method_mut() = Method::POST;
+    *head.uri_mut() = uri;
+    *head.version_mut() = Version::HTTP_2;
+    *head.headers_mut() = call.headers.clone();
+    if let Some(deadline) = call.deadline {
+        let left = deadline.saturating_duration_since(Instant::now());
+        head.headers_mut().insert(GRPC_TIMEOUT, grpc_timeout(left));
+    }
+    Ok(head)
+}
+
+/// Carries the client's messages to the upstream at the pace at which it takes them. A client that breaks off resets
+/// the call.
+async fn pump<B: RequestBody>(mut body: B, mut send: SendStream<Bytes>) {
+    loop {
+        let frame = std::future::poll_fn(|cx| {
+            if send.poll_reset(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            Pin::new(&mut body).poll_frame(cx).map(Some)
+        });
+        match frame.await {
+            // The upstream wants no more.
+            None => return,
+            Some(None) => return drop(send.send_data(Bytes::new(), true)),
+            Some(Some(Ok(frame))) => {
+                // A client's trailers mean nothing in gRPC.
+                if let Ok(data) = frame.into_data()
+                    && !send_all(&mut send, data).await
+                {
+                    return;
+                }
+            }
+            Some(Some(Err(_))) => return send.send_reset(Reason::CANCEL),
+        }
+    }
+}
+
+async fn send_all(send: &mut SendStream<Bytes>, mut data: Bytes) -> bool {
+    while !data.is_empty() {
+        send.reserve_capacity(data.len());
+        match std::future::poll_fn(|cx| send.poll_capacity(cx)).await {
+            Some(Ok(0)) => {}
+            Some(Ok(room)) => {
+                let piece = data.split_to(room.min(data.len()));
+                if send.send_data(piece, false).is_err() {
+                    return false;
+                }
+            }
+            Some(Err(_)) | None => return false,
+        }
+    }
+    true
+}
+
+#[cold]
+fn unreachable(error: &ConnectError) -> Reject {
+    Reject::new(Stage::Forward, "connect", Code::Unavailable, error.to_string()).with_retry_after(1).unprocessed()
+}
+
+const RESET: &str = "the upstream broke the call off";
+
+/// Whether the upstream says that it has not touched the request (RFC 9113, sections 8.7 and 6.8).
+fn refused(error: &h2::Error) -> bool {
+    let reason = error.reason();
+    error.is_remote()
+        && (reason == Some(Reason::REFUSED_STREAM) || (error.is_go_away() && reason == Some(Reason::NO_ERROR)))
+}
+
+/// gRPC over HTTP/2, "Errors": what a broken stream means as a status.
+#[cold]
+pub(crate) fn failed(error: &h2::Error) -> Reject {
+    let code = match error.reason() {
+        Some(Reason::CANCEL) => Code::Cancelled,
+        Some(Reason::ENHANCE_YOUR_CALM) => Code::ResourceExhausted,
+        Some(Reason::INADEQUATE_SECURITY) => Code::PermissionDenied,
+        Some(Reason::REFUSED_STREAM) | None => Code::Unavailable,
+        Some(_) if error.is_go_away() => Code::Unavailable,
+        Some(_) => Code::Internal,
+    };
+    tracing::debug!(%error, "upstream call failed");
+    Reject::new(Stage::Forward, "upstream_reset", code, RESET)
+}
+
+/// The answer of a gRPC call that passes through, messages and metadata untouched.
+pub(crate) fn relay(answer: Answer, deadline: Option<Instant>) -> Response<Body> {
+    let Answer { mut head, body, lease } = answer;
+    head.version = Version::default();
+    for name in [http::header::CONNECTION, http::header::TRANSFER_ENCODING, http::header::DATE] {
+        head.headers.remove(name);
+    }
+    let relay = Relay { answer: Some((body, lease)), expiry: Expiry::new(deadline) };
+    Response::from_parts(head, Body::relay(relay))
+}
+
+/// The rest of a relayed answer. Its window opens only as far as the client has read.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    answer: Option<(h2::RecvStream, crate::upstream::connection::Lease)>,
+    expiry: Expiry,
+}
+
+impl Relay {
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+        let Some((body, _)) = &mut self.answer else { return Poll::Ready(None) };
+        let next = match body.poll_data(cx) {
+            Poll::Ready(Some(Ok(data))) => {
+                drop(body.flow_control().release_capacity(data.len()));
+                return Poll::Ready(Some(Frame::data(data)));
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Err(error)),
+            Poll::Ready(None) => body.poll_trailers(cx),
+            Poll::Pending => Poll::Pending,
+        };
+        if next.is_pending() && self.expiry.poll_expired(cx) {
+            self.answer = None;
+            return Poll::Ready(Some(Frame::trailers(Reject::deadline(Stage::Forward).into_trailers())));
+        }
+        let end = ready!(next);
+        self.answer = None;
+        Poll::Ready(match end {
+            Ok(trailers) => trailers.map(Frame::trailers),
+            Err(error) => Some(Frame::trailers(failed(&error).into_trailers())),
+        })
+    }
+}
