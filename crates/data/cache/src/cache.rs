@@ -1,0 +1,304 @@
+//! The cache: reads, fences and flushes. How a load ends is in `fill`.
+
+use crate::{
+    answer::{Answer, Loaded},
+    builder::{Builder, Spawner, Weigher},
+    error::Error,
+    flight::{Departure, Flight, Outcome},
+    lifetime::{Clock, Lifetimes, Nanos},
+    mutation::Mutation,
+    stats::{Counters, Read, Stats, count},
+    stripe::{Stripe, Stripes},
+    table::{Entry, Table},
+};
+use foldhash::fast::RandomState;
+use std::{
+    fmt,
+    hash::{BuildHasher, Hash},
+    sync::{
+        Arc,
+        atomic::{
+            AtomicU32, AtomicUsize,
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
+        },
+    },
+    time::Duration,
+};
+
+/// A read-through cache of rows `V` by key `K`, whose loads fail with `E`. A clone is another handle to the same
+/// cache. See the [crate's page](crate) for what it promises.
+///
+/// Values may be dropped while a lock of the cache is held, so a `Drop` of `V` must not call the cache.
+pub struct Cache<K, V, E> {
+    pub(crate) inner: Arc<Inner<K, V, E>>,
+}
+
+pub(crate) struct Inner<K, V, E> {
+    pub(crate) table: Table<K, V>,
+    pub(crate) stripes: Stripes<K, V, E>,
+    pub(crate) hasher: RandomState,
+    /// Goes up with each flush; entries and loads of another epoch are void.
+    pub(crate) epoch: AtomicU32,
+    pub(crate) clock: Clock,
+    pub(crate) lifetimes: Lifetimes,
+    pub(crate) retry: Nanos,
+    pub(crate) load_timeout: Duration,
+    pub(crate) max_loads: usize,
+    pub(crate) running: AtomicUsize,
+    pub(crate) weigher: Weigher<K, V>,
+    pub(crate) spawner: Spawner,
+    pub(crate) counters: Counters,
+    pub(crate) broken: Option<Mutation>,
+}
+
+/// What the table has for a key.
+enum Look<V> {
+    Fresh(Answer<V>),
+    Stale { answer: Answer<V>, refresh: bool },
+    Absent,
+}
+
+/// What a caller that found nothing usable does next.
+enum Step<V, E> {
+    /// An entry has arrived meanwhile.
+    Answer(Answer<V>),
+    /// A load is under way whose result it may have.
+    Join(Arc<Flight<V, E>>),
+    /// A load is under way that may have read too early for it: wait until it is over, look again.
+    Wait(Arc<Flight<V, E>>),
+    /// It has begun a load, and must call its loader.
+    Lead(Arc<Flight<V, E>>),
+}
+
+impl<K, V, E> Cache<K, V, E>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: fmt::Display + Send + Sync + 'static,
+{
+    /// Configures a cache.
+    pub fn builder() -> Builder<K, V, E> {
+        Builder::new()
+    }
+
+    pub(crate) fn new(inner: Inner<K, V, E>) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Answers from memory or through `loader`.
+    ///
+    /// A fresh entry is answered without an allocation, and `loader` is not called. A stale one is answered at once,
+    /// and `loader` begins a refresh unless one is running or failed a moment ago. Otherwise the caller waits for a
+    /// load, its own or one that another began; dropping the returned future leaves the load running for the others.
+    ///
+    /// `loader` must do its reading in the future it returns, or at least after it is called.
+    ///
+    /// # Errors
+    /// Only when nothing usable is cached: see [`Error`].
+    pub async fn get<F, R>(&self, key: &K, loader: F) -> Result<Answer<V>, Error<E>>
+    where
+        F: FnOnce() -> R,
+        R: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
+    {
+        let inner = &self.inner;
+        match inner.look(inner.table.get(key)) {
+            Look::Fresh(answer) => {
+                let class = if answer.value.is_some() { Read::Hit } else { Read::Negative };
+                inner.counters.read(class);
+                return Ok(answer);
+            }
+            Look::Stale { answer, refresh } => {
+                inner.counters.read(Read::Stale);
+                if refresh && let Some(flight) = inner.begin_refresh(key) {
+                    Inner::launch(inner, key, flight, loader);
+                }
+                return Ok(answer);
+            }
+            Look::Absent => inner.counters.read(Read::Miss),
+        }
+        self.load(key, loader).await
+    }
+
+    /// Answers through a load. Ends after at most two loads that others began and one of its own: the first may have
+    /// begun too early, any that begins after this call began is good enough, fenced or not.
+    async fn load<F, R>(&self, key: &K, loader: F) -> Result<Answer<V>, Error<E>>
+    where
+        F: FnOnce() -> R,
+        R: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
+    {
+        let mut arrival = None;
+        let outcome = loop {
+            match self.inner.step(key, &mut arrival)? {
+                Step::Answer(answer) => return Ok(answer),
+                Step::Join(flight) => break flight.outcome().await,
+                Step::Wait(flight) => drop(flight.outcome().await),
+                Step::Lead(flight) => {
+                    Inner::launch(&self.inner, key, Arc::clone(&flight), loader);
+                    break flight.outcome().await;
+                }
+            }
+        };
+        self.inner.settle(key, outcome)
+    }
+
+    /// Invalidates what was read of `key` before now. When it returns, no `get` that begins later is answered from
+    /// an entry or a load older than this call; a load under way is still answered to those who already wait for it,
+    /// but not kept. The exception is one that proves itself: an entry or load whose version is at least `version`
+    /// has seen the change and stays, so announcing a change twice costs nothing.
+    ///
+    /// `version` becomes the key's floor: loads that return less are refused, as long as the floor is remembered (the
+    /// latest 16 keys of each of 1024 stripes). With version 0 the change has no known version: everything of the key
+    /// goes, its floor too. Use that for a deletion if the store keeps no version for absent rows.
+    ///
+    /// Takes about 100 ns, never waits for a load, and may be called from any thread, inside or outside a runtime.
+    pub fn fence(&self, key: &K, version: u64) {
+        let inner = &*self.inner;
+        let hash = inner.hasher.hash_one(key);
+        let removed = {
+            let mut stripe = inner.stripes.lock(hash);
+            stripe.floors.raise(hash, version, inner.epoch());
+            if let Some(flight) = stripe.flights.get(key) {
+                flight.fence(version);
+            }
+            let condemned = |entry: &Entry<V>| version == 0 || entry.version < version;
+            inner.table.remove_if(key, |e| condemned(e) && !inner.is_broken(Mutation::FenceKeepsEntry))
+        };
+        drop(removed);
+        count(&inner.counters.fences);
+    }
+
+    /// Invalidates everything at once, floors included: after a gap in the invalidations, or a store that went back
+    /// in time. A load under way is answered only to those who already wait for it. The entries are freed before this
+    /// returns, which takes time in proportion to their number; they are void from its first instruction.
+    pub fn flush(&self) {
+        self.inner.epoch.fetch_add(1, AcqRel);
+        self.inner.table.clear();
+    }
+
+    /// A snapshot of the counters.
+    pub fn stats(&self) -> Stats {
+        let Inner { table, counters, .. } = &*self.inner;
+        Stats {
+            evictions: table.evictions(),
+            entries: table.len(),
+            bytes: table.bytes(),
+            ..counters.snapshot()
+        }
+    }
+}
+
+impl<K, V, E> Inner<K, V, E>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: fmt::Display + Send + Sync + 'static,
+{
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch.load(Acquire)
+    }
+
+    /// False outside of this crate's own tests, and compiled away there.
+    pub(crate) fn is_broken(&self, mutation: Mutation) -> bool {
+        cfg!(test) && self.broken == Some(mutation)
+    }
+
+    /// What an entry from the table is worth now.
+    #[inline]
+    fn look(&self, entry: Option<Entry<V>>) -> Look<V> {
+        let Some(entry) = entry else { return Look::Absent };
+        if entry.epoch != self.epoch() {
+            return Look::Absent;
+        }
+        let now = self.clock.now();
+        let Entry { value, version, .. } = entry;
+        if now < entry.soft {
+            Look::Fresh(Answer { value, version, age: None })
+        } else if now < entry.hard {
+            let age = Some(Duration::from_nanos(now.saturating_sub(entry.began)));
+            Look::Stale { answer: Answer { value, version, age }, refresh: now >= entry.retry }
+        } else {
+            Look::Absent
+        }
+    }
+
+    /// Decides what a caller without an answer does. `arrival` is its place among the loads of the stripe, taken at
+    /// its first step: a load with a later ticket began after the caller did.
+    fn step(&self, key: &K, arrival: &mut Option<u64>) -> Result<Step<V, E>, Error<E>> {
+        let hash = self.hasher.hash_one(key);
+        let mut stripe = self.stripes.lock(hash);
+        let arrival = *arrival.get_or_insert(stripe.begun);
+        if let Some(flight) = stripe.flights.get(key) {
+            let flight = Arc::clone(flight);
+            let late = flight.departure.ticket > arrival;
+            let void = flight.is_fenced() && !self.is_broken(Mutation::JoinDespiteFence)
+                || flight.departure.epoch != self.epoch() && !self.is_broken(Mutation::FlushForgetsLoads);
+            return Ok(if late || !void { Step::Join(flight) } else { Step::Wait(flight) });
+        }
+        // A load may have landed between the look and the lock.
+        match self.look(self.table.peek(key)) {
+            Look::Fresh(answer) | Look::Stale { answer, .. } => Ok(Step::Answer(answer)),
+            Look::Absent if self.admit_load() => Ok(Step::Lead(self.begin(&mut stripe, key, hash))),
+            Look::Absent => Err(Error::Overloaded { max_loads: self.max_loads }),
+        }
+    }
+
+    /// Begins a refresh, unless a load is under way, the entry is gone, or too many loads are running.
+    fn begin_refresh(&self, key: &K) -> Option<Arc<Flight<V, E>>> {
+        let hash = self.hasher.hash_one(key);
+        let mut stripe = self.stripes.lock(hash);
+        if stripe.flights.contains_key(key) {
+            return None;
+        }
+        let stale = matches!(self.look(self.table.peek(key)), Look::Stale { refresh: true, .. });
+        (stale && self.admit_load()).then(|| {
+            count(&self.counters.refreshes);
+            self.begin(&mut stripe, key, hash)
+        })
+    }
+
+    /// Takes one of the places for running loads; `Landing` gives it back.
+    fn admit_load(&self) -> bool {
+        let free = |running: usize| (running < self.max_loads).then_some(running + 1);
+        self.running.fetch_update(AcqRel, Relaxed, free).is_ok()
+    }
+
+    pub(crate) fn release_load(&self) {
+        self.running.fetch_sub(1, Release);
+    }
+
+    /// Registers a load, before its loader is called: every fence from here on finds it.
+    fn begin(&self, stripe: &mut Stripe<K, V, E>, key: &K, hash: u64) -> Arc<Flight<V, E>> {
+        stripe.begun += 1;
+        let epoch = self.epoch();
+        let flight = Arc::new(Flight::new(Departure {
+            ticket: stripe.begun,
+            epoch,
+            floor: stripe.floors.of(hash, epoch),
+            began: self.clock.now(),
+        }));
+        stripe.flights.insert(key.clone(), Arc::clone(&flight));
+        count(&self.counters.loads);
+        flight
+    }
+
+    /// Turns the outcome of a load into the caller's answer: if the load failed, an entry that arrived meanwhile and is
+    /// not past its hard deadline is better than an error.
+    fn settle(&self, key: &K, outcome: Outcome<V, E>) -> Result<Answer<V>, Error<E>> {
+        outcome.map(Answer::fresh).or_else(|error| match self.look(self.table.peek(key)) {
+            Look::Fresh(answer) | Look::Stale { answer, .. } => Ok(answer),
+            Look::Absent => Err(error),
+        })
+    }
+}
+
+impl<K, V, E> Clone for Cache<K, V, E> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<K, V, E> fmt::Debug for Cache<K, V, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,179 @@
+//! How a load runs and how it ends: its result is stored or refused, and those who wait are answered, whatever
+//! happens to the loader, its task or the callers.
+
+use crate::{
+    answer::Loaded,
+    cache::Inner,
+    error::Error,
+    flight::{Flight, Outcome},
+    lifetime::Deadlines,
+    mutation::Mutation,
+    stats::count,
+    table::{Entry, Evicted},
+};
+use std::{
+    fmt,
+    hash::{BuildHasher, Hash},
+    sync::Arc,
+};
+
+/// What was loaded, and the heap bytes it holds together with its key.
+struct Weighed<V> {
+    loaded: Loaded<V>,
+    heap: usize,
+}
+
+/// The duty to end a load. It lives in the load's task, so it is done when the loader returns, when it panics, and
+/// when the task is dropped without having run.
+struct Landing<K, V, E>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: fmt::Display + Send + Sync + 'static,
+{
+    inner: Arc<Inner<K, V, E>>,
+    key: K,
+    flight: Arc<Flight<V, E>>,
+    /// What happened to the load, if it came to its end.
+    result: Option<Result<Weighed<V>, Error<E>>>,
+}
+
+impl<K, V, E> Landing<K, V, E>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: fmt::Display + Send + Sync + 'static,
+{
+    fn end(mut self, result: Result<Weighed<V>, Error<E>>) {
+        self.result = Some(result);
+    }
+}
+
+impl<K, V, E> Drop for Landing<K, V, E>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: fmt::Display + Send + Sync + 'static,
+{
+    fn drop(&mut self) {
+        let unfinished = || if std::thread::panicking() { Err(Error::Panicked) } else { Err(Error::Dropped) };
+        let result = self.result.take().unwrap_or_else(unfinished);
+        self.inner.land(&self.key, &self.flight, result);
+    }
+}
+
+impl<K, V, E> Inner<K, V, E>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: fmt::Display + Send + Sync + 'static,
+{
+    /// Starts the load of a flight that was just begun, in a task of its own.
+    pub(crate) fn launch<F, R>(this: &Arc<Self>, key: &K, flight: Arc<Flight<V, E>>, loader: F)
+    where
+        F: FnOnce() -> R,
+        R: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
+    {
+        // Before anything that may panic.
+        let landing = Landing { inner: Arc::clone(this), key: key.clone(), flight, result: None };
+        let load = loader();
+        let limit = this.load_timeout;
+        (this.spawner)(Box::pin(async move {
+            let result = match tokio::time::timeout(limit, load).await {
+                Ok(Ok(loaded)) => {
+                    let heap = (landing.inner.weigher)(&landing.key, loaded.value.as_ref());
+                    Ok(Weighed { loaded, heap })
+                }
+                Ok(Err(error)) => Err(Error::Load(Arc::new(error))),
+                Err(_elapsed) => Err(Error::TimedOut(limit)),
+            };
+            landing.end(result);
+        }));
+    }
+
+    /// Ends a load: stores or refuses its result, lets the next load of the key begin, and answers those who wait.
+    fn land(&self, key: &K, flight: &Flight<V, E>, result: Result<Weighed<V>, Error<E>>) {
+        // Dropped after the lock is released: it holds values of the owner's type.
+        let mut displaced = Evicted::default();
+        let (outcome, postponed) = {
+            let mut stripe = self.stripes.lock(self.hasher.hash_one(key));
+            // At most one flight per key: this one.
+            stripe.flights.remove(key);
+            let outcome = result.and_then(|weighed| self.fill(key, flight, weighed, &mut displaced));
+            let postponed = outcome.is_err() && self.postpone_refresh(key, flight, &mut displaced);
+            (outcome, postponed)
+        };
+        self.release_load();
+        if let Err(error) = &outcome {
+            count(&self.counters.load_errors);
+            if postponed {
+                // Nobody waits for a refresh, so nobody else could tell.
+                tracing::debug!(%error, "a refresh failed; the stale answer goes on");
+            }
+        }
+        flight.land(outcome);
+    }
+
+    /// Stores what was loaded, unless a fence, a flush or a newer version forbids it. Under the stripe's lock.
+    ///
+    /// # Errors
+    /// [`Error::Behind`] if it is older than what is known, and so may not be answered either.
+    fn fill(
+        &self,
+        key: &K,
+        flight: &Flight<V, E>,
+        weighed: Weighed<V>,
+        displaced: &mut Evicted<K, V>,
+    ) -> Outcome<V, E> {
+        let Weighed { loaded, heap } = weighed;
+        let departure = flight.departure;
+        let cached = self.table.peek(key).filter(|entry| self.is_usable(entry)).map_or(0, |e| e.version);
+        let floor = departure.floor.max(cached);
+        if loaded.version < floor && !self.is_broken(Mutation::FillBelowFloor) {
+            count(&self.counters.refused_fills);
+            return Err(Error::Behind { loaded: loaded.version, floor });
+        }
+        let fenced = loaded.version < flight.needed() && !self.is_broken(Mutation::FillDespiteFence);
+        let forgetful = self.is_broken(Mutation::FlushForgetsLoads);
+        if fenced || departure.epoch != self.epoch() && !forgetful {
+            count(&self.counters.refused_fills);
+            return Ok(loaded);
+        }
+        let Some(weight) = Self::weight(heap) else { return Ok(loaded) };
+        let Deadlines { soft, hard } = self.lifetimes.deadlines(departure.began, loaded.value.is_none());
+        let entry = Entry {
+            value: loaded.value.clone(),
+            version: loaded.version,
+            began: departure.began,
+            soft,
+            hard,
+            retry: 0,
+            // The epoch of the load's beginning: should a flush come right now, readers see that the entry is void.
+            epoch: if forgetful { self.epoch() } else { departure.epoch },
+            weight,
+        };
+        self.table.insert(key.clone(), entry, displaced);
+        Ok(loaded)
+    }
+
+    fn is_usable(&self, entry: &Entry<V>) -> bool {
+        entry.epoch == self.epoch() && self.clock.now() < entry.hard
+    }
+
+    /// The charge for an entry; `None` from 4 GiB on, which is not kept.
+    fn weight(heap: usize) -> Option<u32> {
+        u32::try_from(crate::table::Table::<K, V>::OVERHEAD.checked_add(u64::try_from(heap).ok()?)?).ok()
+    }
+
+    /// After a failed refresh: the stale entry stays as it is, but is not refreshed again at once. Under the stripe's
+    /// lock, so that it cannot bring back an entry that a fence removed. False if there is no entry.
+    fn postpone_refresh(&self, key: &K, flight: &Flight<V, E>, displaced: &mut Evicted<K, V>) -> bool {
+        let Some(mut entry) = self.table.peek(key) else { return false };
+        entry.retry = self.clock.now().saturating_add(self.retry);
+        if self.is_broken(Mutation::RefreshRenewsOldValue) {
+            entry.soft = self.lifetimes.deadlines(flight.departure.began, false).soft;
+        }
+        self.table.replace(key.clone(), entry, displaced);
+        true
+    }
+}

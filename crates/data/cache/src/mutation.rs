@@ -1,0 +1,19 @@
+//! The ways in which tests break the cache on purpose, to see that the property test notices. Outside tests the
+//! question "is it broken?" is a constant `false`, and the branch is gone.
+
+/// One promise, broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mutation {
+    /// A fill does not ask whether a fence came in between.
+    FillDespiteFence,
+    /// A caller joins a load that began before the last fence.
+    JoinDespiteFence,
+    /// A fence marks the running load but leaves the entry.
+    FenceKeepsEntry,
+    /// A load below the floor is accepted.
+    FillBelowFloor,
+    /// A failed refresh writes the old value back as a fresh one.
+    RefreshRenewsOldValue,
+    /// A flush leaves running loads joinable and their results valid.
+    FlushForgetsLoads,
+}

@@ -1,0 +1,67 @@
+//! The hit rate on a skewed trace, next to a plain LRU of as many entries.
+
+use crate::source::{Rows, spawner};
+use aqueduct_cache::Loaded;
+use std::collections::{BTreeMap, HashMap};
+
+const KEYS: usize = 50_000;
+const READS: usize = 300_000;
+
+/// Zipf 0.99 over [`KEYS`], by inversion of the cumulated weights, from a fixed seed.
+fn zipf() -> impl Iterator<Item = u64> {
+    let mut sum = 0.0;
+    let cumulated: Vec<f64> = (1..=u32::try_from(KEYS).expect("small"))
+        .map(|rank| {
+            sum += f64::from(rank).powf(-0.99);
+            sum
+        })
+        .collect();
+    let mut state = 42_u64;
+    std::iter::repeat_with(move || {
+        // xorshift64* (Vigna 2014).
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        let top = u32::try_from(state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32).expect("32 bits");
+        let at = f64::from(top) / f64::from(u32::MAX) * sum;
+        cumulated.partition_point(|c| *c < at) as u64
+    })
+    .take(READS)
+}
+
+#[derive(Default)]
+struct Lru {
+    last_use: HashMap<u64, usize>,
+    by_use: BTreeMap<usize, u64>,
+}
+
+impl Lru {
+    fn read(&mut self, key: u64, now: usize, capacity: usize) -> bool {
+        let before = self.last_use.insert(key, now);
+        if let Some(before) = before {
+            self.by_use.remove(&before);
+        }
+        self.by_use.insert(now, key);
+        if self.by_use.len() > capacity
+            && let Some((_, oldest)) = self.by_use.pop_first()
+        {
+            self.last_use.remove(&oldest);
+        }
+        before.is_some()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_skewed_trace_hits_more_often_than_in_an_lru_of_as_many_entries() {
+    let cache = Rows::builder().capacity_bytes(1 << 20).expected_bytes(0).build(spawner()).unwrap();
+    for key in zipf() {
+        cache.get(&key, || async { Ok(Loaded { version: 1, value: Some(1) }) }).await.unwrap();
+    }
+    let stats = cache.stats();
+    let capacity = usize::try_from(stats.entries).unwrap();
+    let mut lru = Lru::default();
+    let lru_hits = zipf().enumerate().filter(|(now, key)| lru.read(*key, *now, capacity)).count() as u64;
+    assert!(stats.evictions > 0);
+    assert_eq!(stats.hits + stats.misses, READS as u64);
+    assert!(stats.hits > lru_hits, "{} hits with {capacity} entries, an LRU has {lru_hits}", stats.hits);
+}

@@ -1,0 +1,8 @@
+//! The cache's promises, through its public interface.
+
+mod deadlines;
+mod fences;
+mod hit_rate;
+mod single_flight;
+mod source;
+mod stress;

@@ -1,0 +1,84 @@
+//! Writers, readers and evictions on real threads: what the model checks one step at a time, under real races.
+
+use crate::source::{Rows, spawner};
+use aqueduct_cache::Loaded;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+};
+
+const KEYS: u64 = 8;
+const WRITES: u64 = 40_000;
+
+#[derive(Default)]
+struct Row {
+    visible: AtomicU64,
+    fenced: AtomicU64,
+}
+
+/// Commits and fences; `fenced` says what a reader that begins now must see.
+fn write(cache: &Rows, rows: &[Row], seed: u64) {
+    for n in 0..WRITES {
+        let key = (n * 7 + seed) % KEYS;
+        let row = &rows[usize::try_from(key).expect("small")];
+        let version = row.visible.fetch_add(1, SeqCst) + 1;
+        cache.fence(&key, if n % 16 == 0 { 0 } else { version });
+        row.fenced.fetch_max(version, SeqCst);
+        if n % 4096 == 0 {
+            cache.flush();
+        }
+    }
+}
+
+async fn read(cache: &Rows, rows: &Arc<[Row]>, key: u64) {
+    let index = usize::try_from(key).expect("small");
+    let needed = rows[index].fenced.load(SeqCst);
+    let answer = cache
+        .get(&key, || {
+            let rows = Arc::clone(rows);
+            async move {
+                let version = rows[index].visible.load(SeqCst);
+                tokio::task::yield_now().await;
+                Ok(Loaded { version, value: Some(version) })
+            }
+        })
+        .await
+        .expect("loads do not fail");
+    assert!(answer.version >= needed, "key {key}: {answer:?} after version {needed} was fenced");
+}
+
+#[test]
+fn no_reader_sees_what_was_fenced_before_it_began() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let cache = Rows::builder().build(spawner()).expect("valid");
+    let rows: Arc<[Row]> = (0..KEYS).map(|_| Row::default()).collect();
+    let writing = AtomicUsize::new(2);
+    thread::scope(|threads| {
+        let (cache, rows, runtime, writing) = (&cache, &rows, &runtime, &writing);
+        for seed in 0..2 {
+            threads.spawn(move || {
+                write(cache, rows, seed);
+                writing.fetch_sub(1, SeqCst);
+            });
+            threads.spawn(move || {
+                runtime.block_on(async {
+                    let mut key = seed;
+                    while writing.load(SeqCst) > 0 {
+                        key = (key + 1) % KEYS;
+                        read(cache, rows, key).await;
+                    }
+                });
+            });
+        }
+    });
+    let stats = cache.stats();
+    assert_eq!(stats.fences, 2 * WRITES);
+    assert!(stats.hits > 0 && stats.misses > 0 && stats.refused_fills > 0, "no race was run: {stats:?}");
+}
