@@ -1,7 +1,8 @@
 //! The data plane's threads: each runs its own tokio runtime, and what is spawned there never leaves it.
 //!
-//! A `LocalRuntime` rather than a current-thread runtime with a `LocalSet`: `benches/local.rs` shows spawning and
-//! waking local tasks about as cheap as `Send` ones there, while a `LocalSet` is a second scheduler inside the first.
+//! A `LocalRuntime` rather than a current-thread runtime with a `LocalSet`: a `LocalSet` is a second scheduler inside
+//! the first, whose tasks tokio's metrics do not see. To spawn and wake a task costs 220 ns against 175 there
+//! (`benches/local.rs`); connections are spawned rarely, and requests on HTTP/1.1 not at all.
 
 use crate::task::panic_message;
 use std::io;

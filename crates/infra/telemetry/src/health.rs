@@ -1,0 +1,328 @@
+//! Health: what probes are told. Checks are set by their owners and load by a background sampler, so that answering a
+//! probe only reads memory, whatever state the dependencies are in.
+//!
+//! **Join strictly, stay tolerantly.** The process becomes ready when it is started and *every* check has passed at
+//! the same time. After that a failing check does what its [`OnFailure`] says.
+
+use crate::json;
+use bytes::Bytes;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+mod load;
+mod machine;
+
+/// The state of the process. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Health {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    status: watch::Sender<Status>,
+    load: load::Load,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    checks: Vec<CheckState>,
+    started: bool,
+    /// Whether every check has passed once; never taken back.
+    joined: bool,
+    draining: bool,
+}
+
+#[derive(Debug)]
+struct CheckState {
+    name: String,
+    on_failure: OnFailure,
+    ok: bool,
+    detail: String,
+    /// When `ok` last changed.
+    since: Instant,
+    /// When the owner last reported.
+    reported: Instant,
+}
+
+/// What a failing check means for a process that is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Answers may be stale or partial, but are still worth having: stay ready.
+    Degraded,
+    /// No useful answer is possible: leave the balancer's rotation.
+    Unavailable,
+}
+
+/// The process as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Not started yet, or not every check has passed yet.
+    Starting,
+    /// Ready, every check passes.
+    Ok,
+    /// Ready, a check fails that is [tolerable](OnFailure::Degraded).
+    Degraded,
+    /// Not ready: a check fails that is [not](OnFailure::Unavailable).
+    Unavailable,
+    /// Not ready and about to end.
+    Draining,
+}
+
+impl Status {
+    /// Whether new requests should be sent here.
+    pub fn is_ready(self) -> bool {
+        matches!(self, Self::Ok | Self::Degraded)
+    }
+
+    /// As it is written in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ok => "ok",
+            Self::Degraded => "degraded",
+            Self::Unavailable => "unavailable",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The answer to a probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// The HTTP status.
+    pub status: u16,
+    /// JSON, to be sent as `application/json` with `cache-control: no-store`.
+    pub body: Bytes,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Health {
+    /// A process that is starting and has no checks.
+    pub fn new() -> Self {
+        let shared = Shared {
+            state: Mutex::default(),
+            status: watch::Sender::new(Status::Starting),
+            load: load::Load::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The check of this name, which counts as failing until its owner reports. Asking again gives the same check.
+    /// Configured checks must be there before [`set_started`](Self::set_started): that is when joining is decided.
+    pub fn check(&self, name: &str, on_failure: OnFailure) -> Check {
+        let (shared, now) = (Arc::clone(&self.shared), Instant::now());
+        let mut state = self.shared.lock();
+        let index = state.checks.iter().position(|check| check.name == name).unwrap_or_else(|| {
+            let detail = "not reported yet".to_owned();
+            let name = name.to_owned();
+            state.checks.push(CheckState { name, on_failure, ok: false, detail, since: now, reported: now });
+            state.checks.len() - 1
+        });
+        drop(state);
+        self.shared.update(|_| {});
+        Check { shared, index }
+    }
+
+    /// The process has set itself up: it is ready as soon as all checks pass.
+    pub fn set_started(&self) {
+        self.shared.update(|state| state.started = true);
+    }
+
+    /// The process stops: not ready from now on, for good.
+    pub fn set_draining(&self) {
+        self.shared.update(|state| state.draining = true);
+    }
+
+    /// The state now.
+    pub fn status(&self) -> Status {
+        *self.shared.status.borrow()
+    }
+
+    /// The state and its changes.
+    pub fn subscribe(&self) -> watch::Receiver<Status> {
+        self.shared.status.subscribe()
+    }
+
+    /// `/healthz`: `{"status":"ok","checks":{"store":{"ok":true,"since_ms":812,"age_ms":3}}}`, 200 when ready and 503
+    /// otherwise. `since_ms` tells how long the check has been so, `age_ms` how long ago its owner last reported, and
+    /// `detail` what there is to say.
+    pub fn healthz(&self) -> Probe {
+        let state = self.shared.lock();
+        let (status, now) = (state.status(), Instant::now());
+        let mut body = Vec::with_capacity(64 + 96 * state.checks.len());
+        body.push(b'{');
+        put_status(&mut body, status);
+        json::name(&mut body, "checks");
+        body.push(b'{');
+        for check in &state.checks {
+            if body.last() != Some(&b'{') {
+                body.push(b',');
+            }
+            json::string(&mut body, &check.name);
+            body.push(b':');
+            check.render(&mut body, now);
+        }
+        body.extend_from_slice(b"}}");
+        Probe { status: ready_code(status.is_ready()), body: body.into() }
+    }
+
+    /// `/livez`: 200 as long as the process can answer at all. Restarting it would not repair a dependency, so no
+    /// check counts.
+    pub fn livez(&self) -> Probe {
+        Self::short(200, self.status())
+    }
+
+    /// `/readyz`: 200 when new requests should come here, otherwise 503.
+    pub fn readyz(&self) -> Probe {
+        let status = self.status();
+        Self::short(ready_code(status.is_ready()), status)
+    }
+
+    /// `/startupz`: 503 until the process has joined once, then 200 for good.
+    pub fn startupz(&self) -> Probe {
+        let (joined, status) = {
+            let state = self.shared.lock();
+            (state.joined, state.status())
+        };
+        Self::short(ready_code(joined), status)
+    }
+
+    /// `{"status":"ok"}`.
+    fn short(code: u16, status: Status) -> Probe {
+        let mut body = Vec::with_capacity(24);
+        body.push(b'{');
+        put_status(&mut body, status);
+        body.push(b'}');
+        Probe { status: code, body: body.into() }
+    }
+}
+
+/// One dependency's state, in the hands of whoever watches it. Clones are the same check.
+#[derive(Debug, Clone)]
+pub struct Check {
+    shared: Arc<Shared>,
+    index: usize,
+}
+
+impl Check {
+    /// The dependency works. `detail` may be empty.
+    pub fn ok(&self, detail: impl Into<String>) {
+        self.set(true, detail);
+    }
+
+    /// The dependency does not work; `detail` says what an operator should know. Probes show it, so no secrets.
+    pub fn failed(&self, detail: impl Into<String>) {
+        self.set(false, detail);
+    }
+
+    /// Either of the two.
+    pub fn set(&self, ok: bool, detail: impl Into<String>) {
+        let detail = detail.into();
+        self.shared.update(|state| {
+            let check = &mut state.checks[self.index];
+            let now = Instant::now();
+            if check.ok != ok {
+                check.since = now;
+                log_change(&check.name, ok, &detail);
+            }
+            check.ok = ok;
+            check.detail = detail;
+            check.reported = now;
+        });
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state and then tells those who wait for another status.
+    fn update(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        change(&mut state);
+        state.joined |= state.started && state.checks.iter().all(|check| check.ok);
+        let status = state.status();
+        // Still under the lock: two updates must not be announced in the wrong order.
+        self.status.send_if_modified(|current| {
+            if *current == status {
+                return false;
+            }
+            tracing::info!(from = current.as_str(), to = status.as_str(), "health status changed");
+            *current = status;
+            true
+        });
+    }
+}
+
+impl State {
+    fn status(&self) -> Status {
+        let fails = |meaning| self.checks.iter().any(|check| !check.ok && check.on_failure == meaning);
+        if self.draining {
+            Status::Draining
+        } else if !self.joined {
+            Status::Starting
+        } else if fails(OnFailure::Unavailable) {
+            Status::Unavailable
+        } else if fails(OnFailure::Degraded) {
+            Status::Degraded
+        } else {
+            Status::Ok
+        }
+    }
+}
+
+impl CheckState {
+    fn render(&self, out: &mut Vec<u8>, now: Instant) {
+        out.extend_from_slice(if self.ok { b"{\"ok\":true" } else { b"{\"ok\":false" });
+        if !self.detail.is_empty() {
+            json::name(out, "detail");
+            json::string(out, &self.detail);
+        }
+        json::name(out, "since_ms");
+        json::integer(out, millis(now - self.since));
+        json::name(out, "age_ms");
+        json::integer(out, millis(now - self.reported));
+        out.push(b'}');
+    }
+}
+
+fn log_change(check: &str, ok: bool, detail: &str) {
+    if ok {
+        tracing::info!(check, detail, "check passes");
+    } else {
+        tracing::warn!(check, detail, "check fails");
+    }
+}
+
+fn ready_code(ready: bool) -> u16 {
+    if ready { 200 } else { 503 }
+}
+
+fn put_status(out: &mut Vec<u8>, status: Status) {
+    json::name(out, "status");
+    json::string(out, status.as_str());
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
