@@ -25,7 +25,8 @@ impl Reader {
         // A reader that never runs dry must still let other tasks of its thread run, as tokio's channels do.
         tokio::task::coop::consume_budget().await;
         loop {
-            // Made before looking: what is published after the look wakes it.
+            // Made before looking, so that a record published between the look and the await wakes it (the
+            // documentation of `Notified` promises that). No test can hit that window: keep the order.
             let woken = self.shared.wake.notified();
             {
                 let mut state = self.shared.lock();

@@ -5,6 +5,7 @@ mod interleavings;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
@@ -122,10 +123,10 @@ fn a_publisher_that_publishes_from_its_own_iterator_does_not_deadlock() {
 /// A future dropped while it waited, or after it was woken, has taken nothing.
 #[test]
 fn recv_is_cancel_safe() {
-    struct Woken(std::sync::atomic::AtomicUsize);
+    struct Woken(AtomicUsize);
     impl Wake for Woken {
         fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            self.0.fetch_add(1, Ordering::SeqCst);
         }
     }
     let woken = Arc::new(Woken(0.into()));
@@ -136,7 +137,7 @@ fn recv_is_cancel_safe() {
         let waker = Waker::from(Arc::clone(&woken));
         assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         log.publish_all([draft(1), draft(2)]).unwrap();
-        assert_eq!(woken.0.load(std::sync::atomic::Ordering::SeqCst), 1, "woken once, without a poll");
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1, "woken once, without a poll");
     }
     let mut batch = Vec::new();
     drop(reader.recv_many(&mut batch, 8));
