@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::LeaseError;
-use crate::layout::Layout;
+use crate::layout::{Layout, TIME_END};
 
 /// Magic 8, format 4, sequence bits 4, worker 2, epoch 8, mark 8, checksum 8 bytes; little-endian.
 pub(super) const SLOT_LEN: usize = 42;
@@ -57,9 +57,13 @@ impl Slot {
             return None;
         }
         let layout = Layout::from_sequence_bits(u32::from_le_bytes(*sequence_bits))?;
+        let mark = u64::from_le_bytes(*mark);
+        if mark > TIME_END {
+            return None;
+        }
         let worker = u16::from_le_bytes(*worker);
         let identity = Identity { layout, worker, epoch_ms: u64::from_le_bytes(*epoch) };
-        Some(Self::Intact { identity, mark: u64::from_le_bytes(*mark) })
+        Some(Self::Intact { identity, mark })
     }
 }
 

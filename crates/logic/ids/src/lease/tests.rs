@@ -277,6 +277,21 @@ fn one_damaged_byte_in_each_copy_is_refused_and_not_reset() {
     }
 }
 
+/// Shifted into a stamp, such a mark would lose its upper bits and let old times be minted again.
+#[test]
+fn a_mark_beyond_the_end_of_time_is_damage() {
+    let rig = Rig::new();
+    drop(rig.open().unwrap());
+    let identity = slot::Identity { layout: Layout::DEFAULT, worker: 0, epoch_ms: DEFAULT_EPOCH_MS };
+    let mut bytes = fs::read(rig.file()).unwrap();
+    for at in COPIES.map(|at| usize::try_from(at).unwrap()) {
+        bytes[at..at + SLOT_LEN].copy_from_slice(&identity.encode(1 << 56));
+    }
+    fs::write(rig.file(), &bytes).unwrap();
+    let error = rig.open().unwrap_err();
+    assert!(matches!(error, LeaseError::Damaged { .. }), "{error}");
+}
+
 #[test]
 fn an_empty_or_foreign_file_is_refused() {
     let rig = Rig::new();
