@@ -15,7 +15,7 @@ use crate::stage::transcode::JsonStream;
 
 /// An answer's body. The exchange it belongs to is finished when the body is: at its end, or when it is dropped.
 #[derive(Debug)]
-pub struct Body {
+pub(crate) struct Body {
     content: Content,
     exchange: Option<Box<Exchange>>,
 }

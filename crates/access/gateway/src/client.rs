@@ -226,7 +226,7 @@ mod tests {
         let client = client();
         client.received();
         let busy = client.begin();
-        let wait = tokio::time::timeout(Duration::from_secs(3600), client.overdue(&times));
+        let wait = tokio::time::timeout(Duration::from_hours(1), client.overdue(&times));
         assert!(wait.await.is_err());
         drop(busy);
         let begin = Instant::now();

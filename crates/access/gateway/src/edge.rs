@@ -13,7 +13,7 @@ use aqueduct_transcode::{Binding, Router, Schema, Transcoder};
 use foldhash::fast::RandomState;
 use http::uri::PathAndQuery;
 
-use crate::metrics::{MethodMetrics, Metrics};
+use crate::metrics::{Families, MethodMetrics, Metrics};
 use crate::options::{Compiled, Options};
 use crate::upstream::Upstream;
 use crate::upstream::endpoint::Endpoint;
@@ -24,8 +24,8 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) schema: Schema,
     pub(crate) router: Router,
-    pub(crate) metrics: Metrics,
-    pub(crate) access: AccessLog,
+    pub(crate) families: Families,
+    pub(crate) access: Option<AccessLog>,
     pub(crate) health: Health,
 }
 
@@ -33,12 +33,12 @@ impl Shared {
     pub(crate) fn new(
         options: Options,
         compiled: Compiled,
-        metrics: Metrics,
-        access: AccessLog,
+        families: Families,
+        access: Option<AccessLog>,
         health: Health,
     ) -> Arc<Self> {
         let Compiled { schema, router } = compiled;
-        Arc::new(Self { options, schema, router, metrics, access, health })
+        Arc::new(Self { options, schema, router, families, access, health })
     }
 
     /// The share of a bound that one worker may use; at least one.
@@ -64,6 +64,8 @@ pub(crate) struct MethodRoute {
 #[derive(Debug)]
 pub(crate) struct Edge {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) metrics: Metrics,
+    pub(crate) access: Option<AccessLog>,
     /// Borrowed for one message at a time, never across an await.
     pub(crate) transcoder: RefCell<Transcoder>,
     pub(crate) upstreams: Vec<Upstream>,
@@ -74,14 +76,16 @@ pub(crate) struct Edge {
 
 impl Edge {
     pub(crate) fn new(shared: &Arc<Shared>) -> Rc<Self> {
-        let upstreams: Vec<_> = shared.options.upstreams.iter().map(|(name, options)| {
+        let upstreams = shared.options.upstreams.iter().map(|(name, options)| {
             let endpoints = options.endpoints.iter().filter_map(|address| {
-                Endpoint::new(address, options, Rc::new(shared.metrics.endpoint(name, address)))
+                Endpoint::new(address, options, Rc::new(shared.families.endpoint(name, address)))
             });
             Upstream { name: name.clone(), endpoints: endpoints.collect(), next: Cell::new(0) }
         });
         let upstreams: Vec<_> = upstreams.collect();
         Rc::new(Self {
+            metrics: shared.families.worker(),
+            access: shared.access.as_ref().map(AccessLog::per_worker),
             transcoder: RefCell::new(Transcoder::new()),
             methods: methods(shared, &upstreams),
             upstreams,
@@ -112,16 +116,15 @@ impl Edge {
         let free = self.in_flight.get() < self.max_in_flight;
         if free {
             self.in_flight.set(self.in_flight.get() + 1);
-            self.shared.metrics.in_flight.inc();
+            self.metrics.in_flight.inc();
         }
         free
     }
 
     /// A request that [`begin`](Self::begin) has counted is over.
-    pub(crate) fn end(&self, duration: Duration) {
+    pub(crate) fn end(&self) {
         self.in_flight.set(self.in_flight.get() - 1);
-        self.shared.metrics.in_flight.dec();
-        self.shared.health.observe_latency(duration);
+        self.metrics.in_flight.dec();
     }
 }
 
@@ -140,7 +143,7 @@ fn methods(shared: &Shared, upstreams: &[Upstream]) -> HashMap<Box<str>, Rc<Meth
             let route = MethodRoute {
                 path,
                 timeout: (!streams).then_some(timeout),
-                metrics: shared.metrics.method(&name),
+                metrics: shared.families.method(&name),
                 name,
                 upstream,
             };

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use aqueduct_runtime::context::Context;
+use aqueduct_telemetry::access::{self, Entry};
 use aqueduct_transcode::Code;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
@@ -39,6 +40,7 @@ pub(crate) struct Exchange {
     status: StatusCode,
     code: Option<Code>,
     reject: Option<(Stage, &'static str)>,
+    pub(crate) bytes_in: u64,
     bytes_out: u64,
     finished: bool,
 }
@@ -64,6 +66,7 @@ impl Exchange {
             status: StatusCode::OK,
             code: None,
             reject: None,
+            bytes_in: 0,
             bytes_out: 0,
             finished: false,
         }
@@ -108,7 +111,7 @@ impl Exchange {
                 self.code = Some(reject.code());
                 if let Some(reason) = reject.reason() {
                     self.reject = Some((reject.stage(), reason));
-                    self.edge.shared.metrics.reject(reject.stage(), reason);
+                    self.edge.metrics.reject(reject.stage(), reason);
                 }
                 reject.into_response(self.dialect, &self.edge)
             }
@@ -148,7 +151,7 @@ impl Exchange {
         }
         self.enter(self.stage);
         let duration = self.since - self.started;
-        let metrics = &self.edge.shared.metrics;
+        let metrics = &self.edge.metrics;
         for (stage, lap) in self.laps.iter().enumerate().filter(|(_, lap)| !lap.is_zero()) {
             metrics.stage(stage, *lap);
         }
@@ -157,13 +160,31 @@ impl Exchange {
             method.metrics.record(code, duration);
         }
         if self.counted {
-            self.edge.end(duration);
+            self.edge.end();
         }
         self.log(code, duration);
     }
 
     fn log(&self, code: Code, duration: Duration) {
-        let _ = (code, duration, &self.client, &self.http_method, &self.uri, &self.reject);
+        let Some(access) = &self.edge.access else { return };
+        // A request that was refused before it had a context gets one, so that its line has a trace id all the same.
+        let context = self.context.unwrap_or_else(|| Context::new_root(false));
+        if !access.wants(&context) {
+            return;
+        }
+        let path = self.uri.path();
+        let entry = Entry::new(self.http_method.as_str(), path, self.status.as_u16(), context);
+        access.record(&Entry {
+            route: self.method.as_ref().map(|method| &*method.name),
+            grpc_status: self.method.as_ref().map(|_| code.number()),
+            duration,
+            request_bytes: self.bytes_in,
+            response_bytes: self.bytes_out,
+            client: Some(self.client.address),
+            upstream: self.endpoint.as_ref().map(|endpoint| endpoint.address()),
+            reject: self.reject.map(|(stage, reason)| access::Reject { stage: stage.name(), reason }),
+            ..entry
+        });
     }
 }
 
@@ -179,5 +200,5 @@ impl Drop for Exchange {
 }
 
 fn status_of(headers: &HeaderMap) -> Option<Code> {
-    headers.get(GRPC_STATUS).and_then(|value| Code::parse(value.as_bytes()))
+    headers.get(GRPC_STATUS).and_then(|value| Code::from_header(value.as_bytes()))
 }

@@ -30,22 +30,20 @@ use aqueduct_runtime::worker::{RuntimeStats, Workers};
 use aqueduct_runtime::{listen, task};
 use aqueduct_telemetry::access::AccessLog;
 use aqueduct_telemetry::health::Health;
-use prometheus_client::registry::Registry;
+use aqueduct_telemetry::metrics::Registry;
 use tokio::sync::watch;
 
 use crate::edge::{Edge, Shared};
-use crate::metrics::Metrics;
-pub use crate::options::{
-    Descriptors, Limits, Listen, Options, Problem, Probes, Route, Timeouts, Upstream,
-};
+use crate::metrics::Families;
+pub use crate::options::{Descriptors, Limits, Listen, Options, Probes, Problem, Route, Timeouts, Upstream};
 
 /// Where the gateway tells what it does.
 #[derive(Debug)]
 pub struct Observers<'a> {
     /// Gets the gateway's metrics.
-    pub registry: &'a mut Registry,
-    /// Gets a line a request.
-    pub access: AccessLog,
+    pub registry: &'a Registry,
+    /// Gets a line a request, when there is one.
+    pub access: Option<AccessLog>,
     /// Answers the probes, and gets the upstreams' checks.
     pub health: Health,
 }
@@ -86,8 +84,10 @@ impl Gateway {
                 worker.push(listener);
             }
         }
-        let metrics = Metrics::register(observers.registry);
-        let shared = Shared::new(options, compiled, metrics, observers.access, observers.health);
+        let families = Families::register(observers.registry);
+        let durations = families.duration.clone();
+        observers.health.watch_latency(move || durations.total());
+        let shared = Shared::new(options, compiled, families, observers.access, observers.health);
         let (handle, drain) = drain::channel();
         let (stop, stopped) = watch::channel(false);
         let sockets = Mutex::new(sockets);

@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use aqueduct_transcode::{Router, Schema};
+use aqueduct_transcode::{Router, Schema, Service};
 
 /// Everything a gateway needs to start.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +67,7 @@ impl Upstream {
         Self {
             endpoints,
             connect_timeout: Duration::from_secs(1),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_mins(1),
             connections: 4,
             health: true,
         }
@@ -139,7 +139,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             request: Duration::from_secs(15),
-            max_request: Duration::from_secs(3600),
+            max_request: Duration::from_hours(1),
             head: Duration::from_secs(10),
             body: Duration::from_secs(10),
             idle: Duration::from_secs(75),
@@ -284,7 +284,10 @@ impl Options {
     /// Several sets become one: a descriptor set is a repeated field, so that their bytes can be joined.
     fn schema(&self, problem: &mut impl FnMut(String, String)) -> Option<Schema> {
         if self.descriptors.is_empty() {
-            problem("descriptors".into(), "name at least one descriptor set, such as { file: shop.pb }".into());
+            problem(
+                "descriptors".into(),
+                "name at least one descriptor set, such as { file: shop.pb }".into(),
+            );
             return None;
         }
         let mut joined = Vec::new();
@@ -323,7 +326,7 @@ impl Options {
             }
             let Some(schema) = schema else { continue };
             if !schema.services().iter().any(|service| service.name() == route.service) {
-                let known: Vec<_> = schema.services().iter().map(|service| service.name()).collect();
+                let known: Vec<_> = schema.services().iter().map(Service::name).collect();
                 problem(
                     format!("routes[{index}].service"),
                     format!(
@@ -340,7 +343,9 @@ impl Options {
         match builder?.build() {
             Ok(router) => Some(router),
             Err(errors) => {
-                errors.iter().for_each(|error| problem("routes".into(), error.to_string()));
+                for error in errors {
+                    problem("routes".into(), error.to_string());
+                }
                 None
             }
         }

@@ -62,7 +62,11 @@ async fn carry<B: RequestBody>(
         let kind = if found.is_some() { Outbound::Transcoded } else { Outbound::Grpc };
         let headers = normalize::outbound(&head.headers, kind, &context);
         let payload = match &found {
-            Some(found) => Payload::Whole(transcode::request(edge, found, &head, body).await?),
+            Some(found) => {
+                let (frame, length) = transcode::request(edge, found, &head, body).await?;
+                exchange.bytes_in = length as u64;
+                Payload::Whole(frame)
+            }
             None => Payload::Stream(body),
         };
         let mut call = Call { path: method.path.clone(), headers, payload, deadline };
@@ -96,4 +100,3 @@ async fn carry<B: RequestBody>(
         },
     }
 }
-

@@ -82,7 +82,12 @@ impl Reject {
 
     /// An answer of the upstream that is not OK. Not a refusal of ours: it is not counted as one.
     #[cold]
-    pub(crate) fn upstream(code: Code, message: String, details: Option<HeaderValue>, metadata: HeaderMap) -> Self {
+    pub(crate) fn upstream(
+        code: Code,
+        message: String,
+        details: Option<HeaderValue>,
+        metadata: HeaderMap,
+    ) -> Self {
         let mut reject = Self::new(Stage::Forward, UPSTREAM, code, message);
         reject.0.details = details;
         reject.0.headers = metadata;
@@ -123,6 +128,10 @@ impl Reject {
 
     pub(crate) fn code(&self) -> Code {
         self.0.code
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
     }
 
     pub(crate) fn stage(&self) -> Stage {

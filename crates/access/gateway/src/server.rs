@@ -48,9 +48,9 @@ pub(crate) async fn accept(edge: Rc<Edge>, listener: TcpListener, drain: Drain) 
                 let guard = drain.guard();
                 let (edge, drain) = (Rc::clone(&edge), drain.clone());
                 task::spawn_local("client-connection", async move {
-                    edge.shared.metrics.connections.inc();
+                    edge.metrics.connections.inc();
                     serve(&edge, stream, address, &drain).await;
-                    edge.shared.metrics.connections.dec();
+                    edge.metrics.connections.dec();
                     drop((slot, guard));
                 });
             }

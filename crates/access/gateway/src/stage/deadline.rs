@@ -134,7 +134,13 @@ mod tests {
             ("1.5S", None),
             (" 1S", None),
         ] {
-            let expect = expect.map(|ms| if value == "99999999n" { Duration::from_nanos(99_999_999) } else { Duration::from_millis(ms) });
+            let expect = expect.map(|ms| {
+                if value == "99999999n" {
+                    Duration::from_nanos(99_999_999)
+                } else {
+                    Duration::from_millis(ms)
+                }
+            });
             check("grpc-timeout", value, expect);
         }
     }
@@ -167,7 +173,10 @@ mod tests {
         headers.insert("x-request-timeout", HeaderValue::from_static("2s"));
         let now = Instant::now();
         let times = Timeouts { max_request: Duration::from_secs(1), ..Timeouts::default() };
-        assert_eq!(decide(&mut headers.clone(), now, None, &times).ok().flatten(), Some(now + Duration::from_secs(1)));
+        assert_eq!(
+            decide(&mut headers.clone(), now, None, &times).ok().flatten(),
+            Some(now + Duration::from_secs(1))
+        );
         let got = decide(&mut headers, now, None, &Timeouts::default()).ok().flatten();
         assert_eq!(got, Some(now + Duration::from_secs(2)));
         assert!(decide(&mut headers, now, None, &times).is_ok_and(|deadline| deadline.is_none()));

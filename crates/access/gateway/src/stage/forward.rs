@@ -10,7 +10,7 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http::uri::{Parts as UriParts, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
-use http_body::{Body as _, Frame};
+use http_body::Frame;
 use tokio::time::Instant;
 
 use crate::body::{Body, Expiry};
@@ -141,7 +141,9 @@ async fn send_all(send: &mut SendStream<Bytes>, mut data: Bytes) -> bool {
 
 #[cold]
 fn unreachable(error: &ConnectError) -> Reject {
-    Reject::new(Stage::Forward, "connect", Code::Unavailable, error.to_string()).with_retry_after(1).unprocessed()
+    Reject::new(Stage::Forward, "connect", Code::Unavailable, error.to_string())
+        .with_retry_after(1)
+        .unprocessed()
 }
 
 const RESET: &str = "the upstream broke the call off";
@@ -150,7 +152,8 @@ const RESET: &str = "the upstream broke the call off";
 fn refused(error: &h2::Error) -> bool {
     let reason = error.reason();
     error.is_remote()
-        && (reason == Some(Reason::REFUSED_STREAM) || (error.is_go_away() && reason == Some(Reason::NO_ERROR)))
+        && (reason == Some(Reason::REFUSED_STREAM)
+            || (error.is_go_away() && reason == Some(Reason::NO_ERROR)))
 }
 
 /// gRPC over HTTP/2, "Errors": what a broken stream means as a status.

@@ -25,18 +25,14 @@ pub(crate) fn normalize(head: &mut Parts) -> Result<Context, Reject> {
     if head.method == Method::CONNECT {
         return Err(Reject::bad_request(Stage::Normalize, "connect", "CONNECT is not served here"));
     }
-    let parent = match single(&head.headers, &TRACEPARENT) {
-        Some(value) => Context::parse_traceparent(value.as_bytes()).ok(),
-        None => None,
-    };
-    Ok(match parent {
-        Some(parent) => parent.child(),
-        None => {
-            // Without a parent its state belongs to nobody.
-            head.headers.remove(TRACESTATE);
-            Context::new_root(false)
-        }
-    })
+    let parent = single(&head.headers, &TRACEPARENT)
+        .and_then(|value| Context::parse_traceparent(value.as_bytes()).ok());
+    if let Some(parent) = parent {
+        return Ok(parent.child());
+    }
+    // Without a parent its state belongs to nobody.
+    head.headers.remove(TRACESTATE);
+    Ok(Context::new_root(false))
 }
 
 /// RFC 9112 section 3.2: exactly one `Host` in an HTTP/1.1 request.
@@ -99,12 +95,7 @@ fn passes(name: &HeaderName, kind: Outbound) -> bool {
         Some(b'h') => *name != HOST && text != "http2-settings",
         Some(b'k') => text != "keep-alive",
         Some(b'p') => !text.starts_with("proxy-"),
-        Some(b't') => {
-            *name != TE
-                && *name != TRAILER
-                && *name != TRANSFER_ENCODING
-                && *name != TRACEPARENT
-        }
+        Some(b't') => *name != TE && *name != TRAILER && *name != TRANSFER_ENCODING && *name != TRACEPARENT,
         Some(b'u') => *name != UPGRADE,
         Some(b'x') => {
             !(text.starts_with("x-forwarded-")
@@ -130,9 +121,10 @@ impl<'a> ConnectionOptions<'a> {
     fn contains(&self, name: &HeaderName) -> bool {
         self.any
             && self.inbound.get_all(CONNECTION).iter().any(|value| {
-                value.as_bytes().split(|byte| *byte == b',').any(|option| {
-                    option.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes())
-                })
+                value
+                    .as_bytes()
+                    .split(|byte| *byte == b',')
+                    .any(|option| option.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
             })
     }
 }
@@ -159,12 +151,12 @@ mod tests {
     #[test]
     fn a_trace_goes_on_and_a_bad_one_starts_anew() {
         let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let context =
-            normalize(&mut head(|r| r.header("host", "a").header("traceparent", parent))).unwrap();
+        let context = normalize(&mut head(|r| r.header("host", "a").header("traceparent", parent))).unwrap();
         assert_eq!(context.trace_id(), 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
         assert_ne!(context.span_id(), 0x00f0_67aa_0ba9_02b7);
         assert!(context.sampled());
-        let mut bad = head(|r| r.header("host", "a").header("traceparent", "00-x").header("tracestate", "a=b"));
+        let mut bad =
+            head(|r| r.header("host", "a").header("traceparent", "00-x").header("tracestate", "a=b"));
         assert!(normalize(&mut bad).is_ok());
         assert!(!bad.headers.contains_key("tracestate"));
     }

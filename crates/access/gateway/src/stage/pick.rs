@@ -26,16 +26,19 @@ fn none(upstream: &str) -> Reject {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::EndpointMetrics;
+    use crate::metrics::Families;
     use crate::options;
+    use aqueduct_telemetry::metrics::Registry;
 
     #[test]
     fn endpoints_take_turns_and_an_empty_upstream_is_unavailable() {
         let options = options::Upstream::new(vec![]);
+        let families = Families::register(&Registry::new());
         let endpoint =
-            |address| Endpoint::new(address, &options, Rc::new(EndpointMetrics::default())).unwrap();
+            |address| Endpoint::new(address, &options, Rc::new(families.endpoint("x", address))).unwrap();
         let endpoints = vec![endpoint("a:1"), endpoint("b:1"), endpoint("c:1")];
-        let mut upstream = Upstream { name: "x".into(), endpoints, next: std::cell::Cell::new(usize::MAX - 1) };
+        let mut upstream =
+            Upstream { name: "x".into(), endpoints, next: std::cell::Cell::new(usize::MAX - 1) };
         let turns: Vec<_> = (0..6).map(|_| pick(Some(&upstream)).unwrap().address().to_owned()).collect();
         assert_eq!(turns[3..], ["b:1", "c:1", "a:1"], "after the counter has wrapped");
         upstream.endpoints.clear();

@@ -57,7 +57,12 @@ pub(crate) fn route<'e>(edge: &'e Edge, head: &Parts, dialect: Dialect) -> Resul
     match lookup {
         Lookup::Found(found) => {
             let Some(method) = edge.method(found.binding.grpc_path()) else {
-                return Err(Reject::new(Stage::Route, "no_route", Code::NotFound, "no route matches this path"));
+                return Err(Reject::new(
+                    Stage::Route,
+                    "no_route",
+                    Code::NotFound,
+                    "no route matches this path",
+                ));
             };
             if found.binding.client_streaming() {
                 let message = format!("{} takes a stream, which is not transcoded", method.name);

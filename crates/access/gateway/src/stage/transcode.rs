@@ -32,30 +32,29 @@ const STALE: HeaderName = HeaderName::from_static("x-aqueduct-stale");
 /// A piece of a stream is sent on when it is this long, or when the upstream has nothing more at once.
 const PIECE: usize = 64 << 10;
 
-/// Reads the client's body and makes the framed request message.
+/// Reads the client's body and makes the framed request message. Also tells how long the body was.
 pub(crate) async fn request<B: RequestBody>(
     edge: &Edge,
     found: &Match<'_>,
     head: &Parts,
     body: B,
-) -> Result<Bytes, Reject> {
-    let body = match found.binding.body() {
-        BodyRule::None => Bytes::new(),
-        _ => {
-            let limit = edge.shared.options.limits.body_bytes;
-            let body = read_body(body, limit, edge.shared.options.timeouts.body).await?;
-            if !body.is_empty() {
-                check_content_type(&head.headers)?;
-            }
-            body
+) -> Result<(Bytes, usize), Reject> {
+    let body = if found.binding.body() == BodyRule::None {
+        Bytes::new()
+    } else {
+        let limit = edge.shared.options.limits.body_bytes;
+        let body = read_body(body, limit, edge.shared.options.timeouts.body).await?;
+        if !body.is_empty() {
+            check_content_type(&head.headers)?;
         }
+        body
     };
     let mut out = Vec::with_capacity(FRAME_HEAD + 64 + body.len());
     out.resize(FRAME_HEAD, 0);
     let request = JsonRequest { path: head.uri.path(), query: head.uri.query(), body: &body };
     edge.transcoder.borrow_mut().encode_request(found, request, &mut out)?;
     seal(&mut out);
-    Ok(Bytes::from(out))
+    Ok((Bytes::from(out), body.len()))
 }
 
 /// JSON, or nothing said. A charset other than UTF-8 does not exist for JSON (RFC 8259, section 8.1).
@@ -143,16 +142,15 @@ pub(crate) async fn response(
         let style = Style::choose(&head.headers)?;
         let first = std::future::poll_fn(|cx| messages.poll_next(cx)).await?;
         let binding = edge.binding_index(found.binding);
-        let stream =
-            JsonStream {
-                edge: Rc::clone(edge),
-                binding,
-                style,
-                messages: Some(messages),
-                first,
-                sent: false,
-                expiry: Expiry::new(deadline),
-            };
+        let stream = JsonStream {
+            edge: Rc::clone(edge),
+            binding,
+            style,
+            messages: Some(messages),
+            first,
+            sent: false,
+            expiry: Expiry::new(deadline),
+        };
         response.headers_mut().insert(CONTENT_TYPE, style.content_type());
         if head.method != Method::HEAD {
             *response.body_mut() = Body::json(stream);
@@ -196,7 +194,8 @@ fn check_answer(answer: &Answer) -> Result<(), Reject> {
     if head.status == StatusCode::OK && grpc {
         return Ok(());
     }
-    let code = if head.status == StatusCode::OK { Code::Unknown } else { Code::from_http(head.status.as_u16()) };
+    let code =
+        if head.status == StatusCode::OK { Code::Unknown } else { Code::from_http(head.status.as_u16()) };
     let message = format!("the upstream answered with HTTP {} and no gRPC status", head.status.as_u16());
     Err(Reject::upstream(code, message, None, HeaderMap::new()))
 }
@@ -204,7 +203,7 @@ fn check_answer(answer: &Answer) -> Result<(), Reject> {
 /// `Err` unless the trailers (or the head of a trailers-only answer) say OK.
 fn check_status(trailers: &HeaderMap) -> Result<(), Reject> {
     let code = match trailers.get(GRPC_STATUS) {
-        Some(value) => Code::parse(value.as_bytes()).unwrap_or(Code::Unknown),
+        Some(value) => Code::from_header(value.as_bytes()).unwrap_or(Code::Unknown),
         None => return Err(broken("the upstream ended its answer without a gRPC status")),
     };
     if code == Code::Ok {
@@ -227,8 +226,16 @@ fn copy_metadata(from: &HeaderMap, to: &mut HeaderMap) {
             || text.ends_with("-bin")
             || matches!(
                 text,
-                "content-type" | "content-length" | "date" | "connection" | "te" | "trailer" | "transfer-encoding"
-                    | "keep-alive" | "upgrade" | "server"
+                "content-type"
+                    | "content-length"
+                    | "date"
+                    | "connection"
+                    | "te"
+                    | "trailer"
+                    | "transfer-encoding"
+                    | "keep-alive"
+                    | "upgrade"
+                    | "server"
             );
         if *name == AGE_MS {
             if let Some(stale) = stale(value) {
@@ -284,7 +291,11 @@ impl Messages {
             Err(error) => return Poll::Ready(Err(failed(&error))),
         };
         Poll::Ready(check_status(trailers.as_ref().unwrap_or(&self.head)).and_then(|()| {
-            if self.deframer.is_empty() { Ok(None) } else { Err(broken("the upstream's last message is cut off")) }
+            if self.deframer.is_empty() {
+                Ok(None)
+            } else {
+                Err(broken("the upstream's last message is cut off"))
+            }
         }))
     }
 }
@@ -314,10 +325,11 @@ impl Style {
         if values.peek().is_none() {
             return Ok(Style::Lines);
         }
-        let lines = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|range| {
-            let kind = range.split(';').next().unwrap_or_default().trim();
-            kind.eq_ignore_ascii_case("application/x-ndjson") || kind == "*/*" || kind == "application/*"
-        });
+        let lines =
+            values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|range| {
+                let kind = range.split(';').next().unwrap_or_default().trim();
+                kind.eq_ignore_ascii_case("application/x-ndjson") || kind == "*/*" || kind == "application/*"
+            });
         if lines {
             return Ok(Style::Lines);
         }
@@ -456,7 +468,8 @@ mod tests {
 
     #[test]
     fn a_status_is_read_with_its_message() {
-        let reject = check_status(&headers(&[("grpc-status", "5"), ("grpc-message", "no%20order")])).unwrap_err();
+        let reject =
+            check_status(&headers(&[("grpc-status", "5"), ("grpc-message", "no%20order")])).unwrap_err();
         assert_eq!(reject.code(), Code::NotFound);
         assert!(check_status(&headers(&[("grpc-status", "0")])).is_ok());
         assert_eq!(check_status(&HeaderMap::new()).unwrap_err().code(), Code::Internal);

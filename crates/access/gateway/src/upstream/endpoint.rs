@@ -54,11 +54,6 @@ impl Endpoint {
         &self.address
     }
 
-    /// Whether a connection is open, so that a request can go out without a dial.
-    pub(crate) fn is_connected(&self) -> bool {
-        self.connections.borrow().iter().any(|connection| !connection.is_retired())
-    }
-
     /// A place on an open connection, or on a new one. One dial at a time: the others wait for its result and share
     /// the connection. Dropping the future gives up waiting, and lets another caller dial.
     pub(crate) async fn acquire(self: &Rc<Self>) -> Result<Lease, ConnectError> {
@@ -84,7 +79,8 @@ impl Endpoint {
             return Some(Rc::clone(only));
         }
         connections.retain(|connection| !connection.is_retired());
-        let best = connections.iter().min_by_key(|connection| (!connection.has_room(), connection.streams()))?;
+        let best =
+            connections.iter().min_by_key(|connection| (!connection.has_room(), connection.streams()))?;
         (best.has_room() || connections.len() >= self.options.connections).then(|| Rc::clone(best))
     }
 
@@ -97,7 +93,8 @@ impl Endpoint {
                 me.connections.borrow_mut().retain(|connection| !connection.is_retired());
             }
         };
-        let open = Connection::open(&self.address, self.options.idle_timeout, Rc::clone(&self.metrics), ended);
+        let open =
+            Connection::open(&self.address, self.options.idle_timeout, Rc::clone(&self.metrics), ended);
         let result = match tokio::time::timeout(within, open).await {
             Ok(Ok(connection)) => {
                 self.connections.borrow_mut().push(Rc::clone(&connection));
