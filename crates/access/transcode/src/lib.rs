@@ -6,11 +6,17 @@
 //! the JSON body, and the response's JSON straight from the protobuf bytes. No message object is ever built.
 
 mod error;
+mod json;
+mod json_to_wire;
 mod options;
 mod router;
 mod schema;
 mod status;
+mod swar;
 mod transcoder;
+mod wire;
+mod wire_to_json;
+mod wkt;
 
 pub use error::{ErrorKind, TranscodeError};
 pub use options::Options;

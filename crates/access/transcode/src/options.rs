@@ -32,3 +32,12 @@ impl Default for Options {
         }
     }
 }
+
+/// Depth costs stack: about half a kilobyte a level.
+const MAX_DEPTH: u32 = 200;
+
+impl Options {
+    pub(crate) fn depth(&self) -> u32 {
+        self.depth.min(MAX_DEPTH)
+    }
+}

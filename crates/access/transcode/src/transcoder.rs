@@ -1,8 +1,11 @@
 //! The two directions behind one struct that keeps the scratch memory of a worker.
 
+use crate::json::Reader;
+use crate::json_to_wire::Encoder;
 use crate::router::{Binding, Match};
 use crate::status::Status;
-use crate::{MessageId, Options, Schema, TranscodeError};
+use crate::wire_to_json::Printer;
+use crate::{MessageId, Options, Schema, TranscodeError, json_to_wire, wire_to_json};
 
 /// The parts of an HTTP request that become the message.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +20,10 @@ pub struct Request<'a> {
 
 /// Transcodes messages, one after the other. Keep one per worker: after the first messages it allocates nothing.
 #[derive(Debug, Default)]
-pub struct Transcoder {}
+pub struct Transcoder {
+    json: json_to_wire::Scratch,
+    wire: wire_to_json::Scratch,
+}
 
 impl Transcoder {
     /// A transcoder with empty scratch memory.
@@ -60,8 +66,8 @@ impl Transcoder {
         json: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), TranscodeError> {
-        let _ = (target, json, out);
-        Ok(())
+        let message = target.schema.message_at(target.message.0);
+        self.encode(target, json, out, |encoder| encoder.document(message))
     }
 
     /// Appends the JSON text of one protobuf message to `out`. On an error `out` is as it was.
@@ -71,8 +77,47 @@ impl Transcoder {
         wire: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), TranscodeError> {
-        let _ = (target, wire, out);
-        Ok(())
+        let message = target.schema.message_at(target.message.0);
+        self.print(target, wire, out, |printer| printer.document(message))
+    }
+
+    /// Lends `out` to an encoder and undoes what it wrote when it fails.
+    fn encode<'s>(
+        &'s mut self,
+        target: Target<'s>,
+        json: &[u8],
+        out: &mut Vec<u8>,
+        run: impl FnOnce(&mut Encoder<'s, '_>) -> Result<(), TranscodeError>,
+    ) -> Result<(), TranscodeError> {
+        let start = out.len();
+        let reader = Reader::new(json)?;
+        let buffer = std::mem::take(out);
+        let mut encoder = Encoder::new((target.schema, target.options), reader, &mut self.json, buffer);
+        let done = run(&mut encoder);
+        *out = encoder.out;
+        if done.is_err() {
+            out.truncate(start);
+        }
+        done
+    }
+
+    /// The same with a printer.
+    fn print<'s>(
+        &'s mut self,
+        target: Target<'s>,
+        wire: &[u8],
+        out: &mut Vec<u8>,
+        run: impl FnOnce(&mut Printer<'s, '_>) -> Result<(), TranscodeError>,
+    ) -> Result<(), TranscodeError> {
+        let start = out.len();
+        let mut printer =
+            Printer::new((target.schema, target.options), wire, &mut self.wire, std::mem::take(out));
+        let done = run(&mut printer);
+        *out = printer.out;
+        if done.is_err() {
+            out.truncate(start);
+        }
+        done
     }
 }
 

@@ -1,0 +1,289 @@
+//! JSON to protobuf wire bytes, streamed: each token becomes bytes as it is read, and no message object is built.
+
+mod any;
+mod list;
+mod map;
+mod scalar;
+mod seen;
+#[cfg(test)]
+mod tests;
+mod well_known;
+
+use crate::error::{ErrorKind, TranscodeError};
+use crate::json::{Reader, Text};
+use crate::options::Options;
+use crate::schema::{Field, Kind, Message, NO_ONEOF, Schema, Shape, WellKnown};
+use crate::wire::{close_len, open_len, put_varint};
+
+use map::KeySpan;
+use seen::Seen;
+
+pub(crate) type Result<T> = std::result::Result<T, TranscodeError>;
+
+/// Bytes that may be read ahead for `@type` keys that do not come first, in one message. Nested ones would otherwise
+/// make the work quadratic.
+const LOOK_AHEAD: usize = 1 << 20;
+
+/// Memory that is kept from message to message.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// A string whose escapes were undone.
+    text: Vec<u8>,
+    /// Fields seen, beyond those that fit a register; a stack over the open objects.
+    seen: Vec<u64>,
+    /// Keys of the open maps, a stack.
+    keys: Vec<KeySpan>,
+}
+
+/// Reads one JSON text and writes one message.
+pub(crate) struct Encoder<'s, 'a> {
+    schema: &'s Schema,
+    options: &'s Options,
+    reader: Reader<'a>,
+    /// The caller's buffer, taken for the time of the call: one indirection less at every byte.
+    pub(crate) out: Vec<u8>,
+    scratch: &'s mut Scratch,
+    elements: u32,
+    look_ahead: usize,
+}
+
+impl<'s, 'a> Encoder<'s, 'a> {
+    /// `out` is what the message is appended to.
+    pub(crate) fn new(
+        (schema, options): (&'s Schema, &'s Options),
+        reader: Reader<'a>,
+        scratch: &'s mut Scratch,
+        out: Vec<u8>,
+    ) -> Self {
+        scratch.seen.clear();
+        scratch.keys.clear();
+        let (elements, look_ahead) = (options.elements, LOOK_AHEAD);
+        Encoder { schema, options, reader, out, scratch, elements, look_ahead }
+    }
+
+    /// The whole text is the message.
+    pub(crate) fn document(&mut self, message: &'s Message) -> Result<()> {
+        self.message_value(message, self.options.depth())?;
+        self.reader.end()
+    }
+
+    /// The whole text is one field of the message (`body: "field"`).
+    pub(crate) fn field_document(&mut self, message: &'s Message, field: &'s Field) -> Result<()> {
+        let mut seen = Seen::new(self.scratch.seen.len());
+        let depth = self.options.depth();
+        self.field(message, field, &mut seen, depth).map_err(|error| error.in_field(&field.json_name))?;
+        self.reader.end()
+    }
+
+    /// The content of a message, from whatever JSON form its type has.
+    fn message_value(&mut self, message: &'s Message, depth: u32) -> Result<()> {
+        match message.well_known {
+            None => self.object(message, depth, false),
+            Some(kind) => self.well_known(kind, message, depth),
+        }
+    }
+
+    /// An object with the fields of `message`. In an `Any`, an `@type` among them is passed over.
+    fn object(&mut self, message: &'s Message, depth: u32, in_any: bool) -> Result<()> {
+        let depth = self.open(b'{', "an object", depth)?;
+        if message.message_set {
+            let text =
+                format!("{} has the message set wire format, which JSON has no form for", message.full_name);
+            return Err(TranscodeError::at(ErrorKind::Value, self.reader.pos, text));
+        }
+        if self.reader.take(b'}') {
+            return Ok(());
+        }
+        let mut seen = Seen::new(self.scratch.seen.len());
+        let mut next = 0;
+        loop {
+            match self.key(message, next, in_any)? {
+                Key::Field(index, field) => {
+                    next = index + 1;
+                    if !seen.insert(index, &mut self.scratch.seen) {
+                        return Err(self.duplicate("the field is there twice").in_field(&field.json_name));
+                    }
+                    let done = self.field(message, field, &mut seen, depth);
+                    done.map_err(|error| error.in_field(&field.json_name))?;
+                }
+                Key::AnyType => {
+                    let index = message.fields.len() + message.oneofs.len();
+                    if !seen.insert(index, &mut self.scratch.seen) {
+                        return Err(self.duplicate("the field is there twice").in_field("@type"));
+                    }
+                    self.reader.skip_value(depth, &mut self.scratch.text)?;
+                }
+                Key::Ignored => self.reader.skip_value(depth, &mut self.scratch.text)?,
+            }
+            if !self.reader.more(b'}')? {
+                break;
+            }
+        }
+        seen.close(&mut self.scratch.seen);
+        Ok(())
+    }
+
+    /// Takes the opening bracket of one level of nesting; gives the levels that are left.
+    #[inline]
+    fn open(&mut self, bracket: u8, expected: &str, depth: u32) -> Result<u32> {
+        if self.reader.peek() != bracket {
+            return Err(self.wrong_type(expected));
+        }
+        match depth.checked_sub(1) {
+            Some(depth) => {
+                self.reader.pos += 1;
+                Ok(depth)
+            }
+            None => Err(self.reader.too_deep()),
+        }
+    }
+
+    /// Takes a key and its colon. Clients mostly write fields in the order of the message, so the one after the last
+    /// is tried first, without looking for the end of the key.
+    #[inline]
+    fn key(&mut self, message: &'s Message, next: usize, in_any: bool) -> Result<Key<'s>> {
+        self.reader.peek();
+        if let Some(field) = message.fields.get(next)
+            && self.reader.take_exactly(field.quoted_name())
+        {
+            self.reader.colon()?;
+            return Ok(Key::Field(next, field));
+        }
+        self.any_key(message, in_any)
+    }
+
+    fn any_key(&mut self, message: &'s Message, in_any: bool) -> Result<Key<'s>> {
+        if self.reader.peek() != b'"' {
+            return Err(self.reader.unexpected("a field name in quotes"));
+        }
+        let text = self.reader.string()?;
+        let name = text.value(&mut self.scratch.text)?;
+        let key = match message.by_name(name) {
+            Some((index, field)) => Key::Field(index, field),
+            None if in_any && name == b"@type" => Key::AnyType,
+            None if self.options.ignore_unknown => Key::Ignored,
+            None => {
+                let error = TranscodeError::at(ErrorKind::Unknown, text.at, unknown(message));
+                return Err(error.in_field(&String::from_utf8_lossy(name)));
+            }
+        };
+        self.reader.colon()?;
+        Ok(key)
+    }
+
+    /// The value of a field, whose key was taken.
+    fn field(&mut self, message: &Message, field: &'s Field, seen: &mut Seen, depth: u32) -> Result<()> {
+        if self.reader.peek() == b'n' && (field.is_repeated() || !self.takes_null(field)) {
+            return self.reader.literal("null");
+        }
+        if field.oneof != NO_ONEOF {
+            let oneof = usize::from(field.oneof);
+            if !seen.insert(message.fields.len() + oneof, &mut self.scratch.seen) {
+                let name = message.oneofs.get(oneof).map_or("", |name| name);
+                return Err(self.duplicate(&format!("another field of the oneof {name} is there already")));
+            }
+        }
+        match field.shape {
+            Shape::Repeated => self.list(field, depth),
+            Shape::Map => self.map(field, depth),
+            Shape::Implicit => self.tagged(field, true, depth).map(drop),
+            Shape::Explicit => self.tagged(field, false, depth).map(drop),
+        }
+    }
+
+    /// Whether `null` is a value of this type, not its absence.
+    fn takes_null(&self, field: &Field) -> bool {
+        match field.kind {
+            Kind::Message => self.schema.message_of(field).well_known == Some(WellKnown::Value),
+            Kind::Enum => self.schema.enum_of(field).null_value,
+            _ => false,
+        }
+    }
+
+    /// Tag and value of one occurrence of a field. `implicit`: a default value need not be written. False when nothing
+    /// was written because the value was an enum name to ignore.
+    fn tagged(&mut self, field: &'s Field, implicit: bool, depth: u32) -> Result<bool> {
+        match field.kind {
+            Kind::String => {
+                let text = self.string_value("a string")?;
+                if !(implicit && text.raw.is_empty()) {
+                    put_varint(&mut self.out, u64::from(field.tag));
+                    self.put_text(text)?;
+                }
+            }
+            Kind::Bytes => self.tagged_bytes(field, implicit)?,
+            Kind::Message => {
+                put_varint(&mut self.out, u64::from(field.tag));
+                let start = open_len(&mut self.out);
+                self.message_value(self.schema.message_of(field), depth)?;
+                close_len(&mut self.out, start);
+            }
+            Kind::Group => {
+                put_varint(&mut self.out, u64::from(field.tag));
+                self.message_value(self.schema.message_of(field), depth)?;
+                // The end tag differs from the start tag by one.
+                put_varint(&mut self.out, u64::from(field.tag) + 1);
+            }
+            _ => {
+                let Some(bits) = self.numeric(field)? else { return Ok(false) };
+                if !(implicit && bits == 0) {
+                    put_varint(&mut self.out, u64::from(field.tag & !7 | u32::from(field.kind.wire_type())));
+                    scalar::put_numeric(&mut self.out, field.kind, bits);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// One more element or entry; they are counted over the whole message.
+    #[inline]
+    fn count_element(&mut self) -> Result<()> {
+        match self.elements.checked_sub(1) {
+            Some(left) => {
+                self.elements = left;
+                Ok(())
+            }
+            None => {
+                let what = format!("the JSON has more than {} elements", self.options.elements);
+                Err(TranscodeError::at(ErrorKind::Limit, self.reader.pos, what))
+            }
+        }
+    }
+
+    /// Takes a string, or says that something else was expected.
+    #[inline]
+    fn string_value(&mut self, expected: &str) -> Result<Text<'a>> {
+        if self.reader.peek() == b'"' { self.reader.string() } else { Err(self.wrong_type(expected)) }
+    }
+
+    /// The next value has the wrong type; or there is none, or no JSON at all, which is said instead.
+    #[cold]
+    fn wrong_type(&mut self, expected: &str) -> TranscodeError {
+        let at = {
+            self.reader.peek();
+            self.reader.pos
+        };
+        let mut ahead = self.reader;
+        match ahead.skip_value(1, &mut self.scratch.text) {
+            Err(error) if error.kind() == ErrorKind::Syntax => error,
+            _ => self.reader.mismatch(ErrorKind::Value, at, expected),
+        }
+    }
+
+    #[cold]
+    fn duplicate(&self, what: &str) -> TranscodeError {
+        TranscodeError::at(ErrorKind::Duplicate, self.reader.pos, what)
+    }
+}
+
+/// What a key stands for.
+enum Key<'s> {
+    Field(usize, &'s Field),
+    /// `@type` in an `Any`.
+    AnyType,
+    Ignored,
+}
+
+fn unknown(message: &Message) -> String {
+    format!("{} has no such field", message.full_name)
+}

@@ -1,0 +1,280 @@
+//! Protobuf wire bytes to JSON in two passes over each message: the first finds where each field's values lie, the
+//! second prints them by field number. Fields may come in any order, repeated ones interleaved, submessages in pieces,
+//! scalars several times (the last one counts): all that is legal on the wire and none of it in JSON.
+
+mod any;
+mod map;
+mod oneof;
+mod scalar;
+mod scan;
+pub(crate) mod string;
+#[cfg(test)]
+mod tests;
+mod well_known;
+
+use crate::error::{ErrorKind, TranscodeError};
+use crate::options::Options;
+use crate::schema::{Field, Kind, Message, Schema, Shape};
+use crate::wire::{Cursor, WireError};
+
+use map::MapKey;
+use scan::Entry;
+
+pub(crate) type Result<T> = std::result::Result<T, TranscodeError>;
+
+/// Memory that is kept from message to message.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// Where values lie, a stack over the open messages.
+    entries: Vec<Entry>,
+    /// Keys of the map that is being checked for doubles.
+    keys: Vec<MapKey>,
+    /// For each oneof of a message, which member won; used when members compete.
+    winners: Vec<u16>,
+}
+
+/// Reads one message and writes one JSON text.
+pub(crate) struct Printer<'s, 'a> {
+    schema: &'s Schema,
+    options: &'s Options,
+    wire: &'a [u8],
+    /// The caller's buffer, taken for the time of the call.
+    pub(crate) out: Vec<u8>,
+    scratch: &'s mut Scratch,
+    elements: u32,
+    /// Where `out` may grow to.
+    end: usize,
+}
+
+/// Where a message lies: in one piece, or in the pieces `from..to` of the entries, to be merged.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Piece { start: usize, end: usize },
+    Entries { from: usize, to: usize },
+}
+
+impl<'s, 'a> Printer<'s, 'a> {
+    /// `out` is what the JSON is appended to.
+    pub(crate) fn new(
+        (schema, options): (&'s Schema, &'s Options),
+        wire: &'a [u8],
+        scratch: &'s mut Scratch,
+        out: Vec<u8>,
+    ) -> Self {
+        scratch.entries.clear();
+        scratch.keys.clear();
+        let end = out.len().saturating_add(options.output_bytes);
+        Printer { schema, options, wire, out, scratch, elements: options.elements, end }
+    }
+
+    fn whole(&self) -> Result<Place> {
+        // Entries keep positions in 32 bits.
+        match u32::try_from(self.wire.len()) {
+            Ok(_) => Ok(Place::Piece { start: 0, end: self.wire.len() }),
+            Err(_) => Err(TranscodeError::new(ErrorKind::Upstream, "the message is larger than 4 GiB")),
+        }
+    }
+
+    /// The whole input as JSON.
+    pub(crate) fn document(&mut self, message: &'s Message) -> Result<()> {
+        let place = self.whole()?;
+        self.message(message, place, self.options.depth())
+    }
+
+    /// One field of the whole input as JSON (`response_body`); its default when it is absent.
+    pub(crate) fn field_document(&mut self, message: &'s Message, index: usize) -> Result<()> {
+        let place = self.whole()?;
+        let base = self.scan(message, place, self.options.depth())?;
+        let Some(field) = message.fields.get(index) else { return Ok(()) };
+        let found = self.scratch.entries.get(base..).unwrap_or_default();
+        let from = base + found.partition_point(|entry| usize::from(entry.field) < index);
+        let to = base + found.partition_point(|entry| usize::from(entry.field) <= index);
+        let present = from < to && self.value(field, from, to, self.options.depth())?;
+        if !present {
+            self.default_value(field);
+        }
+        Ok(())
+    }
+
+    /// A message in whatever JSON form its type has.
+    fn message(&mut self, message: &'s Message, place: Place, depth: u32) -> Result<()> {
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err(TranscodeError::new(ErrorKind::Upstream, "the message is nested too deep"));
+        };
+        if let Some(kind) = message.well_known {
+            return self.well_known(kind, message, place, depth);
+        }
+        let start = self.out.len();
+        self.fields(message, place, depth)?;
+        self.close(start, b'{', b'}');
+        Ok(())
+    }
+
+    /// Every field is printed with a comma before it; the first one becomes the opening bracket.
+    #[inline]
+    fn close(&mut self, start: usize, open: u8, close: u8) {
+        match self.out.get_mut(start) {
+            Some(first) => *first = open,
+            None => self.out.push(open),
+        }
+        self.out.push(close);
+    }
+
+    /// `,"name":value` for each field that is there.
+    fn fields(&mut self, message: &'s Message, place: Place, depth: u32) -> Result<()> {
+        if message.message_set {
+            let text =
+                format!("{} has the message set wire format, which JSON has no form for", message.full_name);
+            return Err(TranscodeError::new(ErrorKind::Upstream, text));
+        }
+        let base = self.scan(message, place, depth)?;
+        let end = self.scratch.entries.len();
+        let mut from = base;
+        let mut next = 0;
+        while let Some(entry) = self.scratch.entries.get(from).filter(|_| from < end) {
+            let index = usize::from(entry.field);
+            let mut to = from + 1;
+            while to < end
+                && self.scratch.entries.get(to).is_some_and(|entry| usize::from(entry.field) == index)
+            {
+                to += 1;
+            }
+            let Some(field) = message.fields.get(index) else { break };
+            if self.options.print_defaults {
+                self.defaults(message.fields.get(next..index).unwrap_or_default());
+                next = index + 1;
+            }
+            self.field(field, from, to, depth)?;
+            from = to;
+        }
+        if self.options.print_defaults {
+            self.defaults(message.fields.get(next..).unwrap_or_default());
+        }
+        self.scratch.entries.truncate(base);
+        Ok(())
+    }
+
+    #[inline]
+    fn field(&mut self, field: &'s Field, from: usize, to: usize, depth: u32) -> Result<()> {
+        let rollback = self.out.len();
+        self.put_key(field);
+        match self.value(field, from, to, depth) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.out.truncate(rollback);
+                if self.options.print_defaults {
+                    self.defaults(std::slice::from_ref(field));
+                }
+                Ok(())
+            }
+            Err(error) => Err(error.in_field(&field.json_name)),
+        }
+    }
+
+    #[inline]
+    fn put_key(&mut self, field: &Field) {
+        self.out.extend_from_slice(if self.options.proto_names { &field.proto_key } else { &field.json_key });
+    }
+
+    /// The value of a field whose occurrences are the entries `from..to`. False when there is nothing to print: the
+    /// default of a field without presence, or no element.
+    fn value(&mut self, field: &'s Field, from: usize, to: usize, depth: u32) -> Result<bool> {
+        if self.out.len() > self.end {
+            let text = format!("the JSON would be longer than {} bytes", self.options.output_bytes);
+            return Err(TranscodeError::new(ErrorKind::Upstream, text));
+        }
+        match (field.shape, field.kind) {
+            (Shape::Map, _) => self.map(field, from, to, depth),
+            (Shape::Repeated, _) => self.list(field, from, to, depth),
+            (_, Kind::Message | Kind::Group) => {
+                let place = match self.entry(from) {
+                    Some(entry) if to == from + 1 => entry.place(),
+                    _ => Place::Entries { from, to },
+                };
+                self.message(self.schema.message_of(field), place, depth).map(|()| true)
+            }
+            _ => self.singular(field, from, to),
+        }
+    }
+
+    fn entry(&self, at: usize) -> Option<Entry> {
+        self.scratch.entries.get(at).copied()
+    }
+
+    /// `[…]`, from packed runs and single values in any mix.
+    fn list(&mut self, field: &'s Field, from: usize, to: usize, depth: u32) -> Result<bool> {
+        let start = self.out.len();
+        let mut index = 0usize;
+        for at in from..to {
+            let Some(entry) = self.entry(at) else { break };
+            if entry.packed {
+                self.packed(field, entry)?;
+                continue;
+            }
+            self.count_element()?;
+            self.out.push(b',');
+            let printed = match field.kind {
+                Kind::Message | Kind::Group => {
+                    self.message(self.schema.message_of(field), entry.place(), depth).map(|()| true)
+                }
+                _ => self.single(field, entry),
+            };
+            match printed {
+                Ok(true) => index += 1,
+                Ok(false) => self.out.truncate(self.out.len() - 1),
+                Err(error) => return Err(error.in_index(index)),
+            }
+        }
+        let any = self.out.len() > start;
+        self.close(start, b'[', b']');
+        Ok(any)
+    }
+
+    /// One more element or entry; they are counted over the whole message.
+    #[inline]
+    fn count_element(&mut self) -> Result<()> {
+        match self.elements.checked_sub(1) {
+            Some(left) => {
+                self.elements = left;
+                Ok(())
+            }
+            None => {
+                let what = format!("the message has more than {} elements", self.options.elements);
+                Err(TranscodeError::new(ErrorKind::Upstream, what))
+            }
+        }
+    }
+
+    fn cursor(&self, start: usize, end: usize) -> Cursor<'a> {
+        Cursor::over(self.wire, start, end)
+    }
+
+    /// `print_defaults`: fields without presence that the message does not have.
+    fn defaults(&mut self, fields: &[Field]) {
+        for field in fields.iter().filter(|field| field.shape != Shape::Explicit) {
+            self.put_key(field);
+            self.default_value(field);
+        }
+    }
+
+    fn default_value(&mut self, field: &Field) {
+        let text: &[u8] = match (field.shape, field.kind) {
+            (Shape::Repeated, _) => b"[]",
+            (Shape::Map, _) => b"{}",
+            (_, Kind::Message | Kind::Group) => match self.schema.message_of(field).well_known {
+                Some(_) => b"null",
+                None => b"{}",
+            },
+            (_, Kind::String | Kind::Bytes) => b"\"\"",
+            (_, kind) => return self.put_number(field, scalar::canonical(kind, 0)),
+        };
+        self.out.extend_from_slice(text);
+    }
+}
+
+impl From<WireError> for TranscodeError {
+    #[cold]
+    fn from(error: WireError) -> Self {
+        TranscodeError::at(ErrorKind::Upstream, error.at, error.what)
+    }
+}

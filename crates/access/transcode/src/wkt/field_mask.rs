@@ -1,0 +1,55 @@
+//! `google.protobuf.FieldMask`: `snake_case` paths on the wire, lowerCamelCase in JSON. What would not come back the
+//! same is refused both ways.
+
+/// Appends the proto form of one JSON path; false when it is not one.
+pub(crate) fn to_snake(path: &[u8], out: &mut Vec<u8>) -> bool {
+    for &byte in path {
+        match byte {
+            b'_' => return false,
+            b'A'..=b'Z' => out.extend_from_slice(&[b'_', byte.to_ascii_lowercase()]),
+            _ => out.push(byte),
+        }
+    }
+    !path.is_empty()
+}
+
+/// Appends the JSON form of one proto path; false when it has none: a capital, a comma, or an underscore without a
+/// small letter behind it.
+pub(crate) fn to_camel(path: &[u8], out: &mut Vec<u8>) -> bool {
+    let mut after_underscore = false;
+    for &byte in path {
+        match (after_underscore, byte) {
+            (true, b'a'..=b'z') => out.push(byte.to_ascii_uppercase()),
+            (true, _) | (false, b'A'..=b'Z' | b',') => return false,
+            (false, b'_') => {}
+            (false, _) => out.push(byte),
+        }
+        after_underscore = byte == b'_';
+    }
+    !after_underscore
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_change_case() {
+        for (snake, camel) in
+            [("foo", "foo"), ("foo_bar.baz_q", "fooBar.bazQ"), ("a1_b2", "a1B2"), ("_x", "X")]
+        {
+            let mut out = Vec::new();
+            assert!(to_snake(camel.as_bytes(), &mut out));
+            assert_eq!(out, snake.as_bytes());
+            out.clear();
+            assert!(to_camel(snake.as_bytes(), &mut out));
+            assert_eq!(out, camel.as_bytes());
+        }
+        for bad in ["foo_bar", ""] {
+            assert!(!to_snake(bad.as_bytes(), &mut Vec::new()), "{bad}");
+        }
+        for bad in ["fooBar", "foo__bar", "foo_3", "foo_", "a,b"] {
+            assert!(!to_camel(bad.as_bytes(), &mut Vec::new()), "{bad}");
+        }
+    }
+}
