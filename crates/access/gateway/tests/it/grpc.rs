@@ -1,0 +1,130 @@
+//! gRPC calls that pass through, over one HTTP/2 connection.
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::{HeaderMap, Request};
+use tokio::net::TcpStream;
+
+use crate::backend::{frame, message};
+use crate::setup::Setup;
+
+pub(crate) async fn connect(setup: &Setup) -> SendRequest<Bytes> {
+    let stream = TcpStream::connect(setup.address).await.unwrap();
+    let (send, connection) = h2::client::handshake(stream).await.unwrap();
+    aqueduct_runtime::task::spawn("test-client", async move { drop(connection.await) });
+    send.ready().await.unwrap()
+}
+
+pub(crate) fn request(path: &str) -> http::request::Builder {
+    Request::post(format!("http://test{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+}
+
+/// The answer's messages as they came, and its trailers (or head, when there is nothing else).
+async fn call(send: &mut SendRequest<Bytes>, request: Request<()>, body: Bytes) -> (Vec<u8>, HeaderMap) {
+    let (response, mut stream) = send.send_request(request, false).unwrap();
+    stream.send_data(body, true).unwrap();
+    let (head, mut body) = response.await.unwrap().into_parts();
+    assert_eq!(head.status, 200);
+    let mut data = Vec::new();
+    while let Some(piece) = body.data().await {
+        data.extend_from_slice(&piece.unwrap());
+    }
+    let trailers = body.trailers().await.unwrap();
+    (data, trailers.unwrap_or(head.headers))
+}
+
+#[tokio::test]
+async fn messages_and_metadata_pass_untouched() {
+    let setup = Setup::start();
+    let mut client = connect(&setup).await;
+    let head = request("/test.v1.Echo/Say").header("x-tenant", "7").header("x-forwarded-for", "1.2.3.4");
+    let sent = frame(&message("hi", 3));
+    let (data, trailers) = call(&mut client, head.body(()).unwrap(), sent.clone()).await;
+    assert_eq!(
+        (data.as_slice(), &trailers["grpc-status"]),
+        (&sent[..], &http::HeaderValue::from_static("0"))
+    );
+    let headers = setup.backend.seen.headers.lock().unwrap();
+    assert_eq!(headers[0]["x-tenant"], "7");
+    assert!(!headers[0].contains_key("x-forwarded-for"));
+    assert!(headers[0].contains_key("traceparent") && headers[0]["te"] == "trailers");
+}
+
+#[tokio::test]
+async fn refusals_are_grpc_statuses() {
+    let setup = Setup::start();
+    let mut client = connect(&setup).await;
+    for (path, timeout, text, status) in [
+        ("/test.v1.Echo/Nope", "1S", "", "12"),
+        ("/other.v1.Service/Call", "1S", "", "12"),
+        ("/test.v1.Echo/Say", "soon", "", "3"),
+        ("/test.v1.Echo/Say", "30m", "hang", "4"),
+        ("/test.v1.Echo/Say", "1S", "status 5 gone", "5"),
+        ("/test.v1.Echo/Say", "1S", "reset", "13"),
+    ] {
+        let head = request(path).header("grpc-timeout", timeout).body(()).unwrap();
+        let (_, trailers) = call(&mut client, head, frame(&message(text, 0))).await;
+        assert_eq!(trailers["grpc-status"], status, "{path} {timeout} {text}: {trailers:?}");
+    }
+}
+
+#[tokio::test]
+async fn both_sides_of_a_stream_flow_at_the_same_time() {
+    let setup = Setup::start();
+    let mut client = connect(&setup).await;
+    let (response, mut stream) =
+        client.send_request(request("/test.v1.Echo/Chat").body(()).unwrap(), false).unwrap();
+    stream.send_data(frame(b"one"), false).unwrap();
+    let mut body = response.await.unwrap().into_body();
+    for word in ["one", "two", "three"] {
+        if word != "one" {
+            stream.send_data(frame(word.as_bytes()), false).unwrap();
+        }
+        let piece = body.data().await.unwrap().unwrap();
+        assert_eq!(piece, frame(word.as_bytes()), "the answer comes before the request has ended");
+    }
+    stream.send_data(Bytes::new(), true).unwrap();
+    assert!(body.data().await.is_none());
+    assert_eq!(body.trailers().await.unwrap().unwrap()["grpc-status"], "0");
+}
+
+#[tokio::test]
+async fn a_cancelled_stream_is_reset_upstream() {
+    let setup = Setup::start();
+    let mut client = connect(&setup).await;
+    let (response, mut stream) =
+        client.send_request(request("/test.v1.Echo/Chat").body(()).unwrap(), false).unwrap();
+    stream.send_data(frame(b"one"), false).unwrap();
+    let mut body = response.await.unwrap().into_body();
+    assert!(body.data().await.is_some());
+    stream.send_reset(h2::Reason::CANCEL);
+    drop((stream, body));
+    setup.backend.seen.reset.notified().await;
+}
+
+#[tokio::test]
+async fn a_stream_past_its_deadline_ends_with_a_status() {
+    let setup = Setup::start();
+    let mut client = connect(&setup).await;
+    let head = request("/test.v1.Echo/Chat").header("grpc-timeout", "50m").body(()).unwrap();
+    let (response, mut stream) = client.send_request(head, false).unwrap();
+    stream.send_data(frame(b"one"), false).unwrap();
+    let mut body = response.await.unwrap().into_body();
+    assert!(body.data().await.is_some());
+    assert!(body.data().await.is_none());
+    assert_eq!(body.trailers().await.unwrap().unwrap()["grpc-status"], "4");
+}
+
+#[tokio::test]
+async fn json_goes_over_http2_too() {
+    let setup = Setup::start();
+    let mut client = connect(&setup).await;
+    let get = Request::get("http://test/v1/say/hi").body(()).unwrap();
+    let (response, _) = client.send_request(get, true).unwrap();
+    let response = response.await.unwrap();
+    assert_eq!(response.status(), 200);
+    let mut body = response.into_body();
+    assert_eq!(body.data().await.unwrap().unwrap(), r#"{"text":"hi"}"#);
+}

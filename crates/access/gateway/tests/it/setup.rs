@@ -1,0 +1,91 @@
+//! A gateway before a backend, and what a test asks it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use aqueduct_gateway::{Descriptors, Gateway, Listen, Observers, Options, Probes, Route, Upstream};
+use aqueduct_telemetry::health::Health;
+use aqueduct_telemetry::metrics::Registry;
+
+use crate::backend::Backend;
+use crate::http::Connection;
+
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) gateway: Option<Gateway>,
+    pub(crate) registry: Registry,
+    pub(crate) backend: Backend,
+    pub(crate) address: SocketAddr,
+}
+
+pub(crate) fn descriptors() -> Vec<u8> {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let includes = [format!("{root}/tests/it"), format!("{root}/../../../proto")];
+    let mut compiler = protox::Compiler::new(includes).unwrap();
+    compiler.include_imports(true).open_file("echo.proto").unwrap();
+    compiler.encode_file_descriptor_set()
+}
+
+pub(crate) fn options(endpoints: Vec<String>) -> Options {
+    let mut upstream = Upstream::new(endpoints);
+    upstream.health = false;
+    Options {
+        listen: vec![Listen { address: SocketAddr::from(([127, 0, 0, 1], 0)) }],
+        workers: 1,
+        descriptors: vec![Descriptors { name: "echo".into(), bytes: descriptors() }],
+        upstreams: BTreeMap::from([("echo".into(), upstream)]),
+        routes: vec![Route { service: "test.v1.Echo".into(), upstream: "echo".into(), timeout: None }],
+        probes: Some(Probes::default()),
+        ..Options::default()
+    }
+}
+
+impl Setup {
+    pub(crate) fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut Options)) -> Self {
+        let backend = Backend::start();
+        let mut options = options(vec![backend.address.to_string()]);
+        change(&mut options);
+        let registry = Registry::new();
+        let health = Health::new();
+        health.set_started();
+        let observers = Observers { registry: &registry, access: None, health };
+        let gateway = Gateway::start(options, observers).unwrap();
+        let address = gateway.addresses()[0];
+        Self { gateway: Some(gateway), registry, backend, address }
+    }
+
+    pub(crate) fn connect(&self) -> Connection {
+        Connection::open(self.address)
+    }
+
+    /// The value of a metric's line, 0 when there is none.
+    pub(crate) fn metric(&self, line: &str) -> f64 {
+        let page = self.registry.encode(aqueduct_telemetry::metrics::Format::Text);
+        page.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok()).unwrap_or_default()
+    }
+
+    pub(crate) fn drain(&mut self) -> usize {
+        let gateway = self.gateway.take().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(gateway.drain()).left
+    }
+}
+
+impl Drop for Setup {
+    fn drop(&mut self) {
+        if let Some(gateway) = self.gateway.take() {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            // What is still in flight at the end of a test is of no interest.
+            drop(
+                runtime.block_on(async {
+                    tokio::time::timeout(Duration::from_millis(200), gateway.drain()).await
+                }),
+            );
+        }
+    }
+}
