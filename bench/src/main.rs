@@ -1,0 +1,45 @@
+//! The benchmark harness behind `cargo xtask bench`. It measures from outside: processes and their CPU time, over
+//! real sockets. `bench/README.md` tells how the figures are taken.
+#![expect(clippy::cast_precision_loss, reason = "the figures are read by people, to three digits")]
+
+mod gateway;
+mod machine;
+mod median;
+mod orders;
+mod progress;
+mod table;
+mod tools;
+
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", about = "Takes Aqueduct's figures", version)]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// CPU time per request of the gateway, beside Envoy and nginx, before one backend
+    Gateway(gateway::Args),
+    /// Orders created and moved a second
+    Orders(orders::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match &cli.what {
+        What::Gateway(args) => gateway::run(args),
+        What::Orders(args) => orders::run(args),
+    };
+    if let Err(error) = outcome {
+        let bad: Style = AnsiColor::Red.on_default().bold();
+        anstream::eprintln!("{bad}error{bad:#}: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
