@@ -16,7 +16,9 @@ use crate::schema::{Field, Kind, Message, NO_ONEOF, Schema, Shape, WellKnown};
 use crate::wire::{close_len, open_len, put_varint};
 
 use map::KeySpan;
+pub(crate) use scalar::{article, integer_bits, put_numeric};
 use seen::Seen;
+pub(crate) use well_known::{put_field_mask, put_seconds};
 
 pub(crate) type Result<T> = std::result::Result<T, TranscodeError>;
 

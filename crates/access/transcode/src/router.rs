@@ -1,98 +1,39 @@
 //! Finds the binding of an HTTP method and path.
 
-use crate::{MessageId, Options, Schema};
+mod binding;
+mod builder;
+mod methods;
+#[cfg(test)]
+mod tests;
+mod tree;
 
-/// Why a router cannot be built.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RouteError {
-    /// The schema has no such service.
-    #[error("the descriptors have no service {0}")]
-    UnknownService(String),
-}
+use std::fmt;
 
-/// How the HTTP body becomes part of the request message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyRule {
-    /// No `body` in the rule: everything comes from path and query, a body is ignored.
-    None,
-    /// `body: "*"`: the body is the message.
-    All,
-    /// `body: "field"`: the body is this field of the message.
-    Field,
-}
+pub use binding::{Binding, BodyRule};
+pub(crate) use binding::{Body, step_into, takes_text};
+pub use builder::{RouteError, RouterBuilder};
 
-/// One `google.api.http` rule of a method, ready for use.
-#[derive(Debug)]
-pub struct Binding {
-    tag: u32,
-    http_method: Box<str>,
-    template: Box<str>,
-    grpc_path: Box<str>,
-    input: MessageId,
-    output: MessageId,
-    client_streaming: bool,
-    server_streaming: bool,
-    body: BodyRule,
-    options: Options,
-}
+use crate::Schema;
+use crate::percent;
+use crate::template::MAX_VARIABLES;
+use methods::Methods;
+use tree::{Search, Tree};
 
-impl Binding {
-    /// The caller's mark, given to [`RouterBuilder::service`].
-    pub fn tag(&self) -> u32 {
-        self.tag
-    }
-
-    /// `GET`, `POST`, a custom kind, or `*` for any method.
-    pub fn http_method(&self) -> &str {
-        &self.http_method
-    }
-
-    /// The path template as it is written in the rule: a metric label of bounded cardinality.
-    pub fn template(&self) -> &str {
-        &self.template
-    }
-
-    /// The `:path` of the upstream call, such as `/shop.v1.OrderService/GetOrder`.
-    pub fn grpc_path(&self) -> &str {
-        &self.grpc_path
-    }
-
-    /// The request type.
-    pub fn input(&self) -> MessageId {
-        self.input
-    }
-
-    /// The response type.
-    pub fn output(&self) -> MessageId {
-        self.output
-    }
-
-    /// Whether the client sends a stream.
-    pub fn client_streaming(&self) -> bool {
-        self.client_streaming
-    }
-
-    /// Whether the server answers with a stream.
-    pub fn server_streaming(&self) -> bool {
-        self.server_streaming
-    }
-
-    /// What the HTTP body is.
-    pub fn body(&self) -> BodyRule {
-        self.body
-    }
-
-    /// The JSON conventions and limits of this route.
-    pub fn options(&self) -> &Options {
-        &self.options
-    }
-}
+/// A part of the path, as positions.
+type Span = (u16, u16);
 
 /// A binding that matched, with its path variables as ranges of the path. `Copy`, borrows only the router.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Match<'r> {
     /// The binding.
     pub binding: &'r Binding,
+    pub(crate) spans: [Span; MAX_VARIABLES],
+}
+
+impl fmt::Debug for Match<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Match").field("binding", &self.binding).finish_non_exhaustive()
+    }
 }
 
 /// What [`Router::find`] found.
@@ -108,7 +49,7 @@ pub enum Lookup<'r> {
     },
     /// No template matches the path: 404.
     NotFound,
-    /// The path is not one: it does not start with `/`, is longer than 65,535 bytes, or has a broken percent-escape.
+    /// The path is not one: it does not start with `/`, is longer than 65,534 bytes, or has a broken percent-escape.
     BadPath,
 }
 
@@ -116,53 +57,94 @@ pub enum Lookup<'r> {
 #[derive(Debug)]
 pub struct Router {
     bindings: Box<[Binding]>,
-}
-
-/// Collects the services to route; see [`Router::builder`].
-#[derive(Debug)]
-pub struct RouterBuilder {
-    #[expect(dead_code, reason = "the matcher follows")]
-    schema: Schema,
-    errors: Vec<RouteError>,
+    tree: Tree,
+    methods: Methods,
+    verbs: Verbs,
 }
 
 impl Router {
     /// Starts a router over the bindings of `schema`.
     pub fn builder(schema: &Schema) -> RouterBuilder {
-        RouterBuilder { schema: schema.clone(), errors: Vec::new() }
-    }
-
-    /// Finds the most specific template that matches `path` (the raw path of the request line, without the query):
-    /// a literal segment goes before `*`, `*` before `**`.
-    pub fn find(&self, method: &str, path: &str) -> Lookup<'_> {
-        let _ = (method, path);
-        Lookup::NotFound
+        RouterBuilder::new(schema.clone())
     }
 
     /// All bindings.
     pub fn bindings(&self) -> &[Binding] {
         &self.bindings
     }
+
+    /// Finds the most specific template that matches `path` (the raw path of the request line, without the query):
+    /// a literal segment goes before `*`, `*` before `**`, and a template with a verb before one whose last segment
+    /// would swallow it. Only where all of these have no binding for the method does a less specific one get it; but
+    /// a path that belongs to a verb belongs to it for every method.
+    ///
+    /// HEAD is answered by GET bindings. The path is split before it is decoded, so that `%2F` never separates.
+    pub fn find(&self, method: &str, path: &str) -> Lookup<'_> {
+        let bytes = path.as_bytes();
+        if bytes.first() != Some(&b'/') || bytes.len() >= usize::from(u16::MAX) || !percent::is_valid(bytes) {
+            return Lookup::BadPath;
+        }
+        let asked = self.methods.ask(method);
+        for (verb, end) in self.verbs.candidates(bytes) {
+            let mut search = Search::new(bytes.get(..end).unwrap_or_default(), verb, asked);
+            if let Some(binding) = self.tree.find(&mut search) {
+                return self.found(binding, &search);
+            }
+            if search.others != 0 {
+                return Lookup::MethodNotAllowed { allow: self.methods.allow(search.others) };
+            }
+        }
+        Lookup::NotFound
+    }
+
+    fn found(&self, binding: u32, search: &Search<'_>) -> Lookup<'_> {
+        let Some(binding) = self.bindings.get(binding as usize) else { return Lookup::NotFound };
+        let mut spans = [(0, 0); MAX_VARIABLES];
+        for (span, variable) in spans.iter_mut().zip(&binding.variables) {
+            *span = search.span(usize::from(variable.first), usize::from(variable.end));
+        }
+        Lookup::Found(Match { binding, spans })
+    }
 }
 
-impl RouterBuilder {
-    /// Routes every binding of a service. `tag` is the caller's own mark (an upstream's index), found again in
-    /// [`Binding::tag`].
-    #[must_use]
-    pub fn service(self, name: &str, tag: u32) -> Self {
-        self.service_with(name, tag, Options::default())
+/// The number of a verb; templates without one have [`NO_VERB`].
+type VerbId = u16;
+const NO_VERB: VerbId = 0;
+
+/// The verbs of all templates.
+#[derive(Debug, Default)]
+struct Verbs {
+    /// Verb `n` is at `n - 1`.
+    names: Vec<Box<[u8]>>,
+    /// The most colons within one verb.
+    colons: usize,
+}
+
+impl Verbs {
+    fn intern(&mut self, name: Option<&[u8]>) -> VerbId {
+        let Some(name) = name else { return NO_VERB };
+        self.colons = self.colons.max(memchr::memchr_iter(b':', name).count());
+        let at = self.names.iter().position(|known| **known == *name).unwrap_or_else(|| {
+            self.names.push(name.into());
+            self.names.len() - 1
+        });
+        VerbId::try_from(at + 1).unwrap_or(NO_VERB)
     }
 
-    /// The same with JSON conventions and limits of its own.
-    #[must_use]
-    pub fn service_with(mut self, name: &str, tag: u32, options: Options) -> Self {
-        let _ = (tag, options);
-        self.errors.push(RouteError::UnknownService(name.to_owned()));
-        self
-    }
-
-    /// Compiles the tree, or reports every bad template, unknown field and conflict at once.
-    pub fn build(self) -> Result<Router, Vec<RouteError>> {
-        if self.errors.is_empty() { Ok(Router { bindings: Box::new([]) }) } else { Err(self.errors) }
+    /// The ways to read the end of the path: with its longest known verb first, and without one last. Each with the
+    /// end of what is left for the segments.
+    fn candidates(&self, path: &[u8]) -> impl Iterator<Item = (VerbId, usize)> {
+        let last_slash = memchr::memrchr(b'/', path).unwrap_or(0);
+        let segment = path.get(last_slash..).unwrap_or_default();
+        let looked_at = if self.names.is_empty() { 0 } else { self.colons + 1 };
+        let mut colons = memchr::memrchr_iter(b':', segment).take(looked_at);
+        let mut found = [None; 8];
+        for slot in &mut found {
+            let Some(colon) = colons.next() else { break };
+            let verb = segment.get(colon + 1..).unwrap_or_default();
+            let id = self.names.iter().position(|name| percent::decodes_to(verb, name));
+            *slot = id.map(|at| (at as VerbId + 1, last_slash + colon));
+        }
+        found.into_iter().rev().flatten().chain([(NO_VERB, path.len())])
     }
 }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::percent;
+
 /// A canonical gRPC status code (`google.rpc.Code`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -136,5 +138,65 @@ pub struct Status<'a> {
 /// Undoes the percent-encoding of a `grpc-message` header. Broken escapes stay as they are and bytes that are not
 /// UTF-8 become U+FFFD, as the gRPC specification asks: a message never makes an error worse.
 pub fn decode_grpc_message(value: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(value)
+    if memchr::memchr(b'%', value).is_none() {
+        return String::from_utf8_lossy(value);
+    }
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut at = 0;
+    while let Some(&byte) = value.get(at) {
+        let digits =
+            value.get(at + 1..at + 3).filter(|_| byte == b'%').and_then(|digits| digits.as_array::<2>());
+        let decoded = digits.and_then(|&digits| percent::hex(digits));
+        bytes.push(decoded.unwrap_or(byte));
+        at += if decoded.is_some() { 3 } else { 1 };
+    }
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_map_as_google_rpc_code_says() {
+        let expect = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
+        for (number, (code, http)) in Code::ALL.into_iter().zip(expect).enumerate() {
+            assert_eq!(usize::from(code.number()), number);
+            assert_eq!(code.http_status(), http, "{}", code.name());
+            assert_eq!(Code::from_number(number as i64), code);
+            assert_eq!(Code::from_header(number.to_string().as_bytes()), Some(code));
+        }
+        for unknown in [-1, 17, i64::MAX] {
+            assert_eq!(Code::from_number(unknown), Code::Unknown);
+        }
+        assert_eq!(Code::from_header(b"99"), Some(Code::Unknown));
+        for bad in ["", "x", "-1", "1 ", "00000000000000000001"] {
+            assert_eq!(Code::from_header(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn http_statuses_map_as_grpc_says() {
+        let check = |status, code| assert_eq!(Code::from_http(status), code, "{status}");
+        check(400, Code::Internal);
+        check(401, Code::Unauthenticated);
+        check(403, Code::PermissionDenied);
+        check(404, Code::Unimplemented);
+        for status in [429, 502, 503, 504] {
+            check(status, Code::Unavailable);
+        }
+        for status in [200, 204, 301, 405, 500, 501] {
+            check(status, Code::Unknown);
+        }
+    }
+
+    #[test]
+    fn grpc_messages_are_decoded_leniently() {
+        let check = |value: &[u8], expect: &str| assert_eq!(decode_grpc_message(value), expect);
+        check(b"plain + text", "plain + text");
+        check(b"100%25 %E2%82%AC%0A", "100% \u{20ac}\n");
+        check(b"50%", "50%");
+        check(b"%4 %zz %", "%4 %zz %");
+        check(b"%ff\xfe", "\u{fffd}\u{fffd}");
+    }
 }

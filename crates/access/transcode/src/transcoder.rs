@@ -1,11 +1,14 @@
 //! The two directions behind one struct that keeps the scratch memory of a worker.
 
+use crate::error::ErrorKind;
 use crate::json::Reader;
 use crate::json_to_wire::Encoder;
-use crate::router::{Binding, Match};
+use crate::percent::{self, Decode};
+use crate::router::{Binding, Body, Match};
 use crate::status::Status;
 use crate::wire_to_json::Printer;
-use crate::{MessageId, Options, Schema, TranscodeError, json_to_wire, wire_to_json};
+use crate::wkt::base64;
+use crate::{MessageId, Options, Schema, TranscodeError, json_to_wire, query, wire_to_json};
 
 /// The parts of an HTTP request that become the message.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +26,9 @@ pub struct Request<'a> {
 pub struct Transcoder {
     json: json_to_wire::Scratch,
     wire: wire_to_json::Scratch,
+    query: query::Scratch,
+    /// A decoded path variable.
+    text: Vec<u8>,
 }
 
 impl Transcoder {
@@ -38,8 +44,12 @@ impl Transcoder {
         request: Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), TranscodeError> {
-        let _ = (found, request, out);
-        Ok(())
+        let start = out.len();
+        let done = self.request(found, request, out);
+        if done.is_err() {
+            out.truncate(start);
+        }
+        done
     }
 
     /// Appends the JSON of a response message (one message of a stream) to `out`. On an error `out` is as it was.
@@ -49,14 +59,28 @@ impl Transcoder {
         wire: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), TranscodeError> {
-        let _ = (binding, wire, out);
-        Ok(())
+        let target =
+            Target { schema: &binding.schema, message: binding.output(), options: binding.options() };
+        let message = binding.schema.message_at(binding.output().0);
+        self.print(target, wire, out, |printer| match binding.response_body {
+            None => printer.document(message),
+            Some(field) => printer.field_document(message, field),
+        })
     }
 
     /// Appends a `google.rpc.Status` as JSON to `out`: `{"code":5,"message":"…","details":[{"@type":…}]}`. A detail
     /// that cannot be decoded is kept as `@type` and base64 `value`; malformed details are left out. Never fails.
     pub fn render_status(&mut self, schema: &Schema, status: Status<'_>, out: &mut Vec<u8>) {
-        let _ = (schema, status, out);
+        let mut details = std::mem::take(&mut self.text);
+        details.clear();
+        let decoded = status.details_bin.is_some_and(|text| base64::decode(text, &mut details));
+        let options = Options::default();
+        let wire = if decoded { details.as_slice() } else { &[] };
+        let buffer = std::mem::take(out);
+        let mut printer = Printer::new((schema, &options), wire, &mut self.wire, buffer);
+        printer.status(status.code, status.message);
+        *out = printer.out;
+        self.text = details;
     }
 
     /// Appends the protobuf bytes of one JSON text to `out`. On an error `out` is as it was.
@@ -79,6 +103,44 @@ impl Transcoder {
     ) -> Result<(), TranscodeError> {
         let message = target.schema.message_at(target.message.0);
         self.print(target, wire, out, |printer| printer.document(message))
+    }
+
+    /// The body first and the path last: on the wire the last value of a field counts, so that the path wins.
+    fn request(
+        &mut self,
+        found: &Match<'_>,
+        request: Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), TranscodeError> {
+        let binding = found.binding;
+        let message = binding.schema.message_at(binding.input().0);
+        let target = Target { schema: &binding.schema, message: binding.input(), options: binding.options() };
+        if !request.body.is_empty() {
+            match binding.body {
+                Body::None => {}
+                Body::All => self.encode(target, request.body, out, |encoder| encoder.document(message))?,
+                Body::Field(field) => {
+                    if let Some(field) = message.fields.get(field) {
+                        self.encode(target, request.body, out, |encoder| {
+                            encoder.field_document(message, field)
+                        })?;
+                    }
+                }
+            }
+        }
+        if let Some(query) = request.query {
+            query::bind(binding, query, &mut self.query, out)?;
+        }
+        for (variable, &(start, end)) in binding.variables.iter().zip(&found.spans) {
+            let raw = request.path.as_bytes().get(usize::from(start)..usize::from(end)).unwrap_or_default();
+            let mode = if variable.multi { Decode::Segments } else { Decode::Segment };
+            self.text.clear();
+            percent::decode(raw, mode, &mut self.text)
+                .map_err(|_| TranscodeError::new(ErrorKind::Url, "the path has a broken percent-escape"))
+                .and_then(|()| query::put(&binding.schema, message, &variable.field.steps, &self.text, out))
+                .map_err(|error| error.in_field(&variable.field.text))?;
+        }
+        Ok(())
     }
 
     /// Lends `out` to an encoder and undoes what it wrote when it fails.

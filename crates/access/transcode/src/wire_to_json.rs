@@ -7,6 +7,7 @@ mod map;
 mod oneof;
 mod scalar;
 mod scan;
+mod status;
 pub(crate) mod string;
 #[cfg(test)]
 mod tests;

@@ -67,29 +67,6 @@ impl Kind {
     pub(crate) fn packable(self) -> bool {
         !matches!(self, Kind::String | Kind::Bytes | Kind::Message | Kind::Group)
     }
-
-    /// What an error message calls it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Kind::Double => "double",
-            Kind::Float => "float",
-            Kind::Int32 => "int32",
-            Kind::Int64 => "int64",
-            Kind::UInt32 => "uint32",
-            Kind::UInt64 => "uint64",
-            Kind::SInt32 => "sint32",
-            Kind::SInt64 => "sint64",
-            Kind::Fixed32 => "fixed32",
-            Kind::Fixed64 => "fixed64",
-            Kind::SFixed32 => "sfixed32",
-            Kind::SFixed64 => "sfixed64",
-            Kind::Bool => "bool",
-            Kind::String => "string",
-            Kind::Bytes => "bytes",
-            Kind::Enum => "enum",
-            Kind::Message | Kind::Group => "message",
-        }
-    }
 }
 
 /// How often a field occurs, and whether its absence can be told from its default.
