@@ -1,0 +1,257 @@
+//! Rate, errors and duration of each method, counted at the call, with the log line of one that failed through no fault
+//! of its caller; and the figures of cache, fsm and bus, read at a scrape.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use aqueduct_bus::Log;
+use aqueduct_runtime::context::Context;
+use aqueduct_telemetry::metrics::{Buckets, Histogram, HistogramSnapshot, Registry, Snapshot};
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+use crate::orders::Orders;
+use crate::refuse::Refusal;
+
+/// The codes of gRPC by number, as they are written in labels.
+const CODES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+/// The figures of all methods.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub(crate) create: Method,
+    pub(crate) get: Method,
+    pub(crate) list: Method,
+    pub(crate) pay: Method,
+    pub(crate) ship: Method,
+    pub(crate) complete: Method,
+    pub(crate) watch: Method,
+}
+
+/// The figures of one method.
+#[derive(Debug)]
+pub(crate) struct Method {
+    name: &'static str,
+    seconds: Histogram,
+    codes: [AtomicU64; CODES.len()],
+}
+
+impl Metrics {
+    /// Metrics that `registry` shows.
+    pub(crate) fn new(registry: &Registry) -> Arc<Self> {
+        let help = "Time to answer, of a stream its beginning";
+        let seconds = registry.histograms("shop_request_duration_seconds", help, &Buckets::SECONDS);
+        let method = |name| Method {
+            name,
+            seconds: seconds.with(&[("method", name)]),
+            codes: [const { AtomicU64::new(0) }; CODES.len()],
+        };
+        let metrics = Arc::new(Self {
+            create: method("CreateOrder"),
+            get: method("GetOrder"),
+            list: method("ListOrders"),
+            pay: method("PayOrder"),
+            ship: method("ShipOrder"),
+            complete: method("CompleteOrder"),
+            watch: method("WatchOrder"),
+        });
+        let shown = Arc::clone(&metrics);
+        registry.collect(move |snapshot| {
+            let series = shown.all().into_iter().flat_map(Method::answered);
+            snapshot.counters("shop_requests", "Requests by method and gRPC code", series);
+        });
+        metrics
+    }
+
+    fn all(&self) -> [&Method; 7] {
+        [&self.create, &self.get, &self.list, &self.pay, &self.ship, &self.complete, &self.watch]
+    }
+}
+
+impl Method {
+    /// The codes answered so far and how often; those that never were are left out.
+    fn answered(&self) -> impl Iterator<Item = ([(&'static str, &'static str); 2], u64)> {
+        CODES.iter().zip(&self.codes).filter_map(|(code, count)| {
+            let count = count.load(Relaxed);
+            (count > 0).then_some(([("method", self.name), ("code", *code)], count))
+        })
+    }
+}
+
+/// One call, from its arrival to its answer. Dropped before the answer, it counts as what its client will see.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    method: &'a Method,
+    context: Context,
+    began: Instant,
+    code: Option<Code>,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn begin(method: &'a Method, context: Context) -> Self {
+        Self { method, context, began: Instant::now(), code: None }
+    }
+
+    /// The answer, counted and, where the fault is on this side, logged.
+    pub(crate) fn end<T>(mut self, answer: Result<T, Refusal>) -> Result<T, Status> {
+        self.code = Some(Code::Ok);
+        answer.map_err(|refusal| {
+            self.log(&refusal);
+            let status = Status::from(refusal);
+            self.code = Some(status.code());
+            status
+        })
+    }
+
+    fn log(&self, refusal: &Refusal) {
+        if let Refusal::Broken(why) = refusal {
+            let trace = self.context.trace_id_hex();
+            let trace = str::from_utf8(&trace).unwrap_or_default();
+            tracing::error!(method = self.method.name, trace, why, "request failed");
+        }
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let code = self.code.unwrap_or_else(|| {
+            let late = self.context.deadline.is_some_and(|deadline| deadline <= now);
+            if late { Code::DeadlineExceeded } else { Code::Cancelled }
+        });
+        self.method.codes[code as usize].fetch_add(1, Relaxed);
+        self.method.seconds.observe_duration(now - self.began);
+    }
+}
+
+/// Shows the figures of the parts at each scrape, for as long as the shop is open.
+pub(crate) fn collect(registry: &Registry, orders: &Arc<Orders>, bus: &Log) {
+    let (orders, bus) = (Arc::downgrade(orders), bus.clone());
+    registry.collect(move |snapshot| {
+        if let Some(orders) = orders.upgrade() {
+            collect_cache(snapshot, &orders.cache.stats());
+            collect_fsm(snapshot, &orders.fsm.stats());
+            collect_bus(snapshot, &bus.stats());
+            snapshot.gauge("shop_watches", "Streams of WatchOrder that are open", orders.watchers.alive());
+        }
+    });
+}
+
+fn collect_cache(snapshot: &mut Snapshot<'_, '_>, stats: &aqueduct_cache::Stats) {
+    let reads = [
+        ([("answer", "hit")], stats.hits),
+        ([("answer", "negative")], stats.negative_hits),
+        ([("answer", "stale")], stats.stale),
+        ([("answer", "miss")], stats.misses),
+    ];
+    snapshot.counters("cache_reads", "Reads of the L1 by how they were answered", reads);
+    snapshot.counter("cache_loads", "Loads begun, refreshes included", stats.loads);
+    snapshot.counter("cache_load_errors", "Loads that brought nothing usable", stats.load_errors);
+    snapshot.counter("cache_refreshes", "Loads begun to refresh a stale entry", stats.refreshes);
+    snapshot.counter(
+        "cache_refused_fills",
+        "Loads not kept, since a change came in between",
+        stats.refused_fills,
+    );
+    snapshot.counter("cache_fences", "Changes announced to the L1", stats.fences);
+    snapshot.counter("cache_evictions", "Entries that had to make room", stats.evictions);
+    snapshot.gauge("cache_entries", "Entries held in the L1", stats.entries);
+    snapshot.gauge("cache_bytes", "Memory charged for the entries of the L1", stats.bytes);
+}
+
+fn collect_fsm(snapshot: &mut Snapshot<'_, '_>, stats: &aqueduct_fsm::Stats) {
+    let changes = [([("kind", "create")], stats.creates), ([("kind", "transition")], stats.transitions)];
+    snapshot.counters("fsm_changes", "Changes made durable", changes);
+    snapshot.counter("fsm_commits", "Batches made durable", stats.commits);
+    snapshot.counter("fsm_busy", "Changes refused for want of room", stats.busy);
+    snapshot.counter("fsm_failed", "Changes refused since the store has failed", stats.failed);
+    snapshot.gauge("fsm_queued", "Changes that wait for the committer", stats.queued);
+    snapshot.gauge(
+        "fsm_waiting",
+        "Callers that wait for a change of the same order",
+        u64::from(stats.waiting),
+    );
+    powers_of_two(snapshot, "fsm_batch_size", "Changes a commit", &stats.batch_size, 1.0);
+    powers_of_two(snapshot, "fsm_sync_seconds", "Time to make a commit durable", &stats.apply_micros, 1e6);
+}
+
+fn collect_bus(snapshot: &mut Snapshot<'_, '_>, stats: &aqueduct_bus::Stats) {
+    snapshot.counter("bus_published", "Records published", stats.published);
+    snapshot.counter("bus_missed", "Records that readers missed", stats.missed);
+    snapshot.gauge("bus_held_records", "Records held for slow readers", stats.held_records);
+    snapshot.gauge("bus_held_bytes", "Memory held for slow readers", stats.held_bytes);
+}
+
+/// A histogram of the fsm, whose bounds are powers of two of a unit of which `units` make one base unit.
+#[expect(clippy::cast_precision_loss, reason = "a metric page shows 15 digits at most")]
+fn powers_of_two(
+    snapshot: &mut Snapshot<'_, '_>,
+    name: &str,
+    help: &str,
+    histogram: &aqueduct_fsm::Histogram,
+    units: f64,
+) {
+    let bounds = (0..aqueduct_fsm::BUCKETS).filter_map(aqueduct_fsm::Histogram::bound);
+    let bounds: Vec<f64> = bounds.map(|bound| bound as f64 / units).collect();
+    let sum = histogram.sum as f64 / units;
+    snapshot.histogram(name, help, HistogramSnapshot { bounds: &bounds, counts: &histogram.buckets, sum });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use aqueduct_telemetry::metrics::Format;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn every_end_of_a_call_is_counted_once_under_its_code() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry);
+        let context = Context::new_root(false);
+        let begin = || Call::begin(&metrics.get, context);
+        assert!(begin().end(Ok(())).is_ok());
+        assert!(begin().end::<()>(Err(Refusal::NotFound(1))).is_err());
+        drop(begin());
+        let deadline = Some(Instant::now() + Duration::from_secs(1));
+        let late = Call::begin(&metrics.get, context.with_deadline(deadline));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        drop(late);
+
+        let page = registry.encode(Format::default());
+        for (code, count) in [("OK", 1), ("NOT_FOUND", 1), ("CANCELLED", 1), ("DEADLINE_EXCEEDED", 1)] {
+            let line = format!(r#"aqueduct_shop_requests_total{{method="GetOrder",code="{code}"}} {count}"#);
+            assert!(page.contains(&line), "{line} in {page}");
+        }
+        let count = r#"aqueduct_shop_request_duration_seconds_count{method="GetOrder"} 4"#;
+        assert!(page.contains(count), "{page}");
+    }
+
+    #[test]
+    fn the_codes_are_in_the_order_of_their_numbers() {
+        for (number, name) in (0..).zip(CODES) {
+            let name = name.replace('_', "");
+            let code = format!("{:?}", Code::from_i32(number)).to_uppercase();
+            assert_eq!(code, name);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! How a shop is set up.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aqueduct_ids::Clock;
+
+/// How a shop is set up.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data folder; created where there is none.
+    pub data_dir: PathBuf,
+    /// The number of this worker in the ids it mints, 0 to 127. Fixed at the first start of a folder, and no two folders
+    /// of a system may share one.
+    pub worker: u16,
+    /// The wall clock that ids are minted from.
+    pub clock: Clock,
+    /// Memory for orders held in the cache, in bytes; at least 64 KiB.
+    pub cache_bytes: u64,
+    /// The age from which a cached order is read anew in the background.
+    pub cache_soft: Duration,
+    /// The age from which a cached order is no longer answered.
+    pub cache_hard: Duration,
+    /// Memory for blocks of the store's files, in bytes.
+    pub store_cache_bytes: u64,
+    /// Changes that may wait for the store; more are refused as RESOURCE_EXHAUSTED.
+    pub queue: usize,
+    /// Streams of `WatchOrder` that may be open; more are refused as RESOURCE_EXHAUSTED.
+    pub max_watches: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("aqueduct-data"),
+            worker: 0,
+            clock: Clock::system(),
+            cache_bytes: 64 << 20,
+            cache_soft: Duration::from_secs(10),
+            cache_hard: Duration::from_mins(1),
+            store_cache_bytes: 32 << 20,
+            queue: 8_192,
+            max_watches: 10_000,
+        }
+    }
+}

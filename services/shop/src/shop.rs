@@ -1,0 +1,235 @@
+//! One shop: opened on a data folder, served on a listener, and closed so that nothing is left behind.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aqueduct_bus::Log;
+use aqueduct_fsm::{Failure, Fsm};
+use aqueduct_ids::{Generator, Lease, LeaseOptions};
+use aqueduct_runtime::{clock, drain::Drain, task};
+use aqueduct_telemetry::health::{Health, OnFailure};
+use aqueduct_telemetry::metrics::Registry;
+use tokio::task::JoinHandle;
+
+use crate::changes::{self, Publisher};
+use crate::error::{OpenError, ServeError};
+use crate::folder::Folder;
+use crate::health::HealthService;
+use crate::metrics::{self, Metrics};
+use crate::options::Options;
+use crate::order;
+use crate::orders::{OrderCache, Orders};
+use crate::periodic::Periodic;
+use crate::server;
+use crate::service::Service;
+use crate::store::{Tables, Writer};
+use crate::vitals::{Monitor, Vitals};
+use crate::watchers::Watchers;
+
+/// How long the start waits for a clock that is behind the ids minted before it. A crash leaves it at most half a second
+/// behind; what is longer was set back by someone, and the health check tells.
+const MAX_WAIT: Duration = Duration::from_secs(2);
+/// How often the watchman looks.
+const WATCH_EVERY: Duration = Duration::from_millis(500);
+
+/// A shop on one data folder, which is its own until it is closed or dropped.
+#[derive(Debug)]
+pub struct Shop {
+    pub(crate) orders: Arc<Orders>,
+    metrics: Arc<Metrics>,
+    pub(crate) bus: Log,
+    lease: Periodic,
+    watchman: Periodic,
+    pub(crate) followers: Vec<JoinHandle<()>>,
+}
+
+impl Shop {
+    /// Opens a data folder, and starts what works for it: the committer, the lease's renewal, the store's watchman, and
+    /// the tasks that follow the bus. Blocks on the disk for as long as the journal takes to be read; must be called
+    /// within a tokio runtime.
+    ///
+    /// Its metrics appear in `registry`, its state as the check `store` in `health`.
+    ///
+    /// # Errors
+    /// [`OpenError`]; then nothing is left running.
+    pub fn open(options: &Options, registry: &Registry, health: &Health) -> Result<Self, OpenError> {
+        Self::open_with(options, registry, health, |writer| writer)
+    }
+
+    /// As [`open`](Self::open), with a store that a test may have spoilt.
+    pub(crate) fn open_with(
+        options: &Options,
+        registry: &Registry,
+        health: &Health,
+        store: impl FnOnce(Writer) -> Writer,
+    ) -> Result<Self, OpenError> {
+        let folder = Folder::open(&options.data_dir)?;
+        let lease =
+            LeaseOptions { worker: options.worker, clock: options.clock.clone(), ..LeaseOptions::default() };
+        let lease = Lease::open(folder.ids(), lease)?;
+        let ids = lease.generator();
+        let tables = Tables::open(folder, options.store_cache_bytes)
+            .map_err(|source| OpenError::Store { folder: options.data_dir.clone(), source })?;
+        let cache = cache(options)?;
+        let bus = Log::new(aqueduct_bus::Options {
+            source: "shop".into(),
+            epoch: clock::now_unix_ms(),
+            ..Default::default()
+        });
+        let writer = store(Writer::new(tables.clone(), cache.clone(), Publisher::new(bus.clone())));
+        let committer = aqueduct_fsm::Options {
+            name: "shop-committer".into(),
+            queue: options.queue,
+            ..Default::default()
+        };
+        let fsm = Fsm::start(writer, &committer)?;
+        let monitor = Arc::new(Monitor::new(health.check("store", OnFailure::Unavailable)));
+        let watchers = Watchers::new(options.max_watches);
+        let orders = Arc::new(Orders { ids, fsm, tables, cache, watchers, monitor });
+        metrics::collect(registry, &orders, &bus);
+        Ok(Self {
+            metrics: Metrics::new(registry),
+            lease: renew(lease, &orders).map_err(OpenError::Thread)?,
+            watchman: watch(&orders).map_err(OpenError::Thread)?,
+            followers: follow(&orders, &bus),
+            orders,
+            bus,
+        })
+    }
+
+    /// Serves gRPC on `listener` (orders, health, reflection) until `drain` starts and all that is in flight is answered.
+    /// Streams end with UNAVAILABLE then. Holds a guard of the drain meanwhile.
+    pub fn serve(
+        &self,
+        listener: TcpListener,
+        drain: Drain,
+    ) -> impl Future<Output = Result<(), ServeError>> + Send + use<> {
+        let (orders, metrics) = (Arc::clone(&self.orders), Arc::clone(&self.metrics));
+        let guard = drain.guard();
+        async move {
+            await_clock(&orders.ids).await;
+            let health = HealthService::new(&orders.monitor);
+            let monitor = Arc::clone(&orders.monitor);
+            let started = async {
+                drain.started().await;
+                monitor.stop();
+            };
+            let served = server::serve(listener, started, Service { orders, metrics }, health).await;
+            drop(guard);
+            served
+        }
+    }
+
+    /// Resolves with the reason once the store has failed; never otherwise. From then on nothing is accepted, and the
+    /// process should exit: only a restart reads back what reached the disk.
+    pub async fn failed(&self) -> Failure {
+        self.orders.monitor.failed().await
+    }
+
+    /// Commits what is queued, stores the exact end of the ids, and waits for every thread and task. Comes after the
+    /// drain: a request that still runs is refused.
+    ///
+    /// # Errors
+    /// [`Failure`], when the store has failed. Its threads are not waited for long: they may never return.
+    pub async fn close(self) -> Result<(), Failure> {
+        self.orders.monitor.stop();
+        let committed = self.orders.fsm.close().await;
+        self.bus.close();
+        for follower in self.followers {
+            // Its panic has been logged by the runtime.
+            drop(follower.await);
+        }
+        let (lease, watchman) = (self.lease, self.watchman);
+        let stopped = tokio::task::spawn_blocking(move || {
+            lease.stop();
+            watchman.stop();
+        });
+        // The threads wait for the disk, and a failed one may never answer.
+        let limit = if committed.is_ok() { Duration::MAX } else { MAX_WAIT };
+        drop(tokio::time::timeout(limit, stopped).await);
+        committed
+    }
+}
+
+fn cache(options: &Options) -> Result<OrderCache, OpenError> {
+    let cache = OrderCache::builder()
+        .capacity_bytes(options.cache_bytes)
+        .soft(options.cache_soft)
+        .hard(options.cache_hard)
+        .seed(clock::now_unix_ms())
+        .weigher(|_, order| order.map_or(0, |order| order::heap_bytes(order)))
+        .build(Arc::new(|load| drop(task::spawn("shop-load", load))))?;
+    Ok(cache)
+}
+
+/// Renews the lease, and tells whether ids can be minted.
+fn renew(lease: Lease, orders: &Orders) -> io::Result<Periodic> {
+    let (monitor, fsm, ids) = (Arc::clone(&orders.monitor), orders.fsm.clone(), orders.ids.clone());
+    let tick = move |lease: &mut Lease| {
+        // The lease and the store share a disk: what one cannot write, the other will not either.
+        if let Err(error) = lease.renew() {
+            fsm.fail(&error.to_string());
+        }
+        monitor.ids(ids.ready());
+    };
+    let end = |lease: Lease| {
+        if let Err(error) = lease.close() {
+            tracing::warn!(%error, "the next start will wait for the clock");
+        }
+    };
+    Periodic::start("shop-lease", lease.renew_every(), lease, tick, end)
+}
+
+/// Looks whether the database still takes writes. Its own threads can fail, on a full disk, while nobody writes, or while
+/// the committer waits for them.
+fn watch(orders: &Orders) -> io::Result<Periodic> {
+    let (tables, fsm) = (orders.tables.clone(), orders.fsm.clone());
+    let tick = move |tables: &mut Tables| {
+        if let Err(error) = tables.probe() {
+            fsm.fail(&error.to_string());
+        }
+    };
+    Periodic::start("shop-watchman", WATCH_EVERY, tables, tick, drop)
+}
+
+/// The tasks that bring news from the committer to those who wait for them.
+fn follow(orders: &Orders, bus: &Log) -> Vec<JoinHandle<()>> {
+    let (fsm, monitor) = (orders.fsm.clone(), Arc::clone(&orders.monitor));
+    let (cache, watchers) = (orders.cache.clone(), Arc::clone(&orders.watchers));
+    let (for_cache, for_watchers) = (bus.subscribe(), bus.subscribe());
+    vec![
+        task::spawn("shop-invalidate", async move {
+            // In one process the committer has fenced already; a node that hears of a change only here relies on it.
+            changes::follow(for_cache, |change| match change {
+                Some(change) => cache.fence(&change.order, change.word.version()),
+                None => cache.flush(),
+            })
+            .await;
+        }),
+        task::spawn("shop-watchers", async move {
+            changes::follow(for_watchers, |change| match change {
+                Some(change) => watchers.changed(change.order, change.word),
+                None => watchers.missed(),
+            })
+            .await;
+        }),
+        task::spawn("shop-failure", async move {
+            let mut vitals = monitor.subscribe();
+            tokio::select! {
+                failure = fsm.failed() => monitor.fail(failure),
+                _ = vitals.wait_for(Vitals::ending) => {}
+            }
+        }),
+    ]
+}
+
+/// After a crash the reserved time is ahead of the clock: waits until ids can be minted, but not for ever.
+async fn await_clock(ids: &Generator) {
+    let wait = ids.ready_in();
+    if !wait.is_zero() {
+        tracing::info!(?wait, "waiting for the clock to pass the ids minted before the start");
+        tokio::time::sleep(wait.min(MAX_WAIT)).await;
+    }
+}
