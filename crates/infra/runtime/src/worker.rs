@@ -77,7 +77,7 @@ impl<T: Send + 'static> Workers<T> {
             workers.push(Worker { thread, name, metrics });
         }
         for start in starts {
-            // A worker only stops listening after this.
+            // Cannot fail: until it hears this, a worker does nothing but listen.
             start.send(()).map_err(io::Error::other)?;
         }
         Ok(Self { workers, ended })
