@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use aqueduct_bus::Log;
 use aqueduct_runtime::context::Context;
 use aqueduct_telemetry::metrics::{Buckets, Histogram, HistogramSnapshot, Registry, Snapshot};
 use tokio::time::Instant;
@@ -143,13 +142,14 @@ impl Drop for Call<'_> {
 }
 
 /// Shows the figures of the parts at each scrape, for as long as the shop is open.
-pub(crate) fn collect(registry: &Registry, orders: &Arc<Orders>, bus: &Log) {
-    let (orders, bus) = (Arc::downgrade(orders), bus.clone());
+pub(crate) fn collect(registry: &Registry, orders: &Arc<Orders>) {
+    // The registry outlives the shop, and must not keep its folder locked.
+    let orders = Arc::downgrade(orders);
     registry.collect(move |snapshot| {
         if let Some(orders) = orders.upgrade() {
             collect_cache(snapshot, &orders.cache.stats());
             collect_fsm(snapshot, &orders.fsm.stats());
-            collect_bus(snapshot, &bus.stats());
+            collect_bus(snapshot, &orders.bus.stats());
             snapshot.gauge("shop_watches", "Streams of WatchOrder that are open", orders.watchers.alive());
         }
     });

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aqueduct_bus::Log;
 use aqueduct_cache::Cache;
 use aqueduct_fsm::{Error, Fsm};
 use aqueduct_ids::Generator;
@@ -32,6 +33,7 @@ pub(crate) struct Orders {
     pub(crate) cache: OrderCache,
     pub(crate) watchers: Arc<Watchers>,
     pub(crate) monitor: Arc<Monitor>,
+    pub(crate) bus: Log,
 }
 
 impl fmt::Debug for Orders {

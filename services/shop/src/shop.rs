@@ -39,7 +39,6 @@ const WATCH_EVERY: Duration = Duration::from_millis(500);
 pub struct Shop {
     pub(crate) orders: Arc<Orders>,
     metrics: Arc<Metrics>,
-    pub(crate) bus: Log,
     lease: Periodic,
     watchman: Periodic,
     pub(crate) followers: Vec<JoinHandle<()>>,
@@ -87,15 +86,14 @@ impl Shop {
         let fsm = Fsm::start(writer, &committer)?;
         let monitor = Arc::new(Monitor::new(health.check("store", OnFailure::Unavailable)));
         let watchers = Watchers::new(options.max_watches);
-        let orders = Arc::new(Orders { ids, fsm, tables, cache, watchers, monitor });
-        metrics::collect(registry, &orders, &bus);
+        let orders = Arc::new(Orders { ids, fsm, tables, cache, watchers, monitor, bus });
+        metrics::collect(registry, &orders);
         Ok(Self {
             metrics: Metrics::new(registry),
             lease: renew(lease, &orders).map_err(OpenError::Thread)?,
             watchman: watch(&orders).map_err(OpenError::Thread)?,
-            followers: follow(&orders, &bus),
+            followers: follow(&orders),
             orders,
-            bus,
         })
     }
 
@@ -136,7 +134,7 @@ impl Shop {
     pub async fn close(self) -> Result<(), Failure> {
         self.orders.monitor.stop();
         let committed = self.orders.fsm.close().await;
-        self.bus.close();
+        self.orders.bus.close();
         for follower in self.followers {
             // Its panic has been logged by the runtime.
             drop(follower.await);
@@ -195,10 +193,12 @@ fn watch(orders: &Orders) -> io::Result<Periodic> {
 }
 
 /// The tasks that bring news from the committer to those who wait for them.
-fn follow(orders: &Orders, bus: &Log) -> Vec<JoinHandle<()>> {
-    let (fsm, monitor) = (orders.fsm.clone(), Arc::clone(&orders.monitor));
+fn follow(orders: &Orders) -> Vec<JoinHandle<()>> {
+    // Weak: a shop that is dropped and not closed must end these tasks, and its committer, all the same.
+    let (fsm, monitor, mut vitals) =
+        (orders.fsm.clone(), Arc::downgrade(&orders.monitor), orders.monitor.subscribe());
     let (cache, watchers) = (orders.cache.clone(), Arc::clone(&orders.watchers));
-    let (for_cache, for_watchers) = (bus.subscribe(), bus.subscribe());
+    let (for_cache, for_watchers) = (orders.bus.subscribe(), orders.bus.subscribe());
     vec![
         task::spawn("shop-invalidate", async move {
             // In one process the committer has fenced already; a node that hears of a change only here relies on it.
@@ -216,9 +216,12 @@ fn follow(orders: &Orders, bus: &Log) -> Vec<JoinHandle<()>> {
             .await;
         }),
         task::spawn("shop-failure", async move {
-            let mut vitals = monitor.subscribe();
             tokio::select! {
-                failure = fsm.failed() => monitor.fail(failure),
+                failure = fsm.failed() => {
+                    if let Some(monitor) = monitor.upgrade() {
+                        monitor.fail(failure);
+                    }
+                }
                 _ = vitals.wait_for(Vitals::ending) => {}
             }
         }),

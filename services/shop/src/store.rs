@@ -99,12 +99,6 @@ impl Tables {
         })
     }
 
-    /// Tells tests when the last user is gone.
-    #[cfg(test)]
-    pub(crate) fn downgrade(&self) -> std::sync::Weak<impl Sized + use<>> {
-        Arc::downgrade(&self.0)
-    }
-
     /// Whether the database still takes writes. May wait for a sync in progress.
     pub(crate) fn probe(&self) -> Result<(), StoreError> {
         probe(&self.0.db)
