@@ -151,7 +151,7 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
     let wire = read(&mut body).await;
     let payload = wire.get(5..).unwrap_or_default().to_vec();
     let text = String::from_utf8_lossy(&payload).into_owned();
-    let verb = |name: &str| text.find(name).map(|at| text[at + name.len()..].trim().to_owned());
+    let verb = |name: &str| text.split_once(name).map(|(_, rest)| rest.trim().to_owned());
     if path.ends_with("/Count") {
         return count(&payload, respond, &seen).await;
     }

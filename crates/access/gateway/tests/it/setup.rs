@@ -64,7 +64,7 @@ impl Setup {
     }
 
     /// The value of a metric's line, 0 when there is none.
-    pub(crate) fn metric(&self, line: &str) -> f64 {
+    pub(crate) fn metric(&self, line: &str) -> u64 {
         let page = self.registry.encode(aqueduct_telemetry::metrics::Format::Text);
         page.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok()).unwrap_or_default()
     }
@@ -79,13 +79,14 @@ impl Setup {
 impl Drop for Setup {
     fn drop(&mut self) {
         if let Some(gateway) = self.gateway.take() {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            // What is still in flight at the end of a test is of no interest.
-            drop(
-                runtime.block_on(async {
-                    tokio::time::timeout(Duration::from_millis(200), gateway.drain()).await
-                }),
-            );
+            // On a thread of its own, since some tests are asynchronous. What is in flight at the end of a test is of
+            // no interest.
+            let end = move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let patience = Duration::from_millis(200);
+                drop(runtime.block_on(async { tokio::time::timeout(patience, gateway.drain()).await }));
+            };
+            std::thread::spawn(end).join().unwrap_or_default();
         }
     }
 }

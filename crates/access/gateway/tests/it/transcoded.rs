@@ -17,7 +17,6 @@ fn json_goes_out_as_a_message_and_comes_back() {
     // In pieces of a byte each, the answer is the same.
     assert_eq!(client.get("/v1/say/split", "").body, r#"{"text":"split"}"#);
     assert_eq!(setup.backend.seen.connections.load(SeqCst), 1, "one connection carries them all");
-    assert!(setup.metric("aqueduct_upstream_connections_reused_total{") >= 0.0);
 }
 
 #[test]
@@ -45,7 +44,7 @@ fn what_no_route_takes_is_refused_with_the_right_status() {
     assert_eq!(client.post("/v1/say", "content-type: text/plain\r\n", "{}").status, 415);
     assert_eq!(client.get("/v1/say/x", "grpc-timeout: soon\r\n").status, 400);
     assert_eq!(client.get("/v1/count/2", "accept: image/png\r\n").status, 406);
-    assert_eq!(setup.metric(r#"aqueduct_gateway_rejects_total{stage="deadline",reason="timeout"}"#), 1.0);
+    assert_eq!(setup.metric(r#"aqueduct_gateway_rejects_total{stage="deadline",reason="timeout"}"#), 1);
 }
 
 #[test]
@@ -53,7 +52,7 @@ fn the_upstreams_status_becomes_an_http_status() {
     let setup = Setup::start();
     let mut client = setup.connect();
     for (text, status, expect) in [
-        ("status 5 no%20order%2525", 404, r#"{"code":5,"message":"no order%","details":[]}"#),
+        ("status 5 no%20order%25", 404, r#"{"code":5,"message":"no order%","details":[]}"#),
         ("status 9 late", 400, r#"{"code":9,"message":"late","details":[]}"#),
         ("status 99", 500, r#"{"code":2,"#),
         ("http 404", 501, r#"{"code":12,"#),
