@@ -13,11 +13,9 @@ fn a_body_over_the_limit_is_refused_before_it_is_read() {
     let mut client = setup.connect();
     client.send(b"POST /v1/say HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
     let chunk = [b"100\r\n".as_slice(), &[b' '; 256], b"\r\n"].concat();
-    while client.try_send(&chunk) && !chunk.is_empty() {
-        if setup.metric(r#"aqueduct_gateway_rejects_total{stage="transcode",reason="body_too_large"}"#) > 1.5
-        {
-            break;
-        }
+    // Goes on until the gateway has hung up, or well past the limit.
+    for _ in 0..20 {
+        client.try_send(&chunk);
     }
     assert_eq!(client.answer().map(|answer| answer.status), Some(413));
 }
