@@ -93,6 +93,9 @@ async fn answer_call(
     answer: Bytes,
     seen: Arc<Seen>,
 ) -> Result<()> {
+    if !request.uri().path().starts_with("/shop.v1.") {
+        return unimplemented(respond);
+    }
     let mut body = request.into_body();
     let mut received = BytesMut::new();
     let wanted = seen.wanted.load(Ordering::Relaxed);
@@ -112,5 +115,12 @@ async fn answer_call(
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     stream.send_trailers(trailers)?;
+    Ok(())
+}
+
+/// What a server says that does not know a method: a proxy may ask for its health, which the backend does not tell.
+fn unimplemented(mut respond: SendResponse<Bytes>) -> Result<()> {
+    let head = Response::builder().header("content-type", "application/grpc").header("grpc-status", "12");
+    respond.send_response(head.body(()).context("build the head")?, true)?;
     Ok(())
 }

@@ -84,10 +84,11 @@ impl Proxy {
     ) -> Result<Self> {
         let ports = [Port::free(), Port::free()];
         let http = ports[0].address();
-        // Only nginx needs two: its `listen` speaks either HTTP/1.1 or HTTP/2.
-        let grpc = if kind == Kind::Nginx { ports[1].address() } else { http };
+        // The other is for nginx, whose `listen` speaks either HTTP/1.1 or HTTP/2, and for aqueduct's admin server.
+        let spare = ports[1].address();
+        let grpc = if kind == Kind::Nginx { spare } else { http };
         let descriptors = scratch.write("shop.pb", &fixture.descriptors);
-        let fill = |template: &str| fill(template, [http, grpc], backend, &descriptors, scratch);
+        let fill = |template: &str| fill(template, [http, spare], backend, &descriptors, scratch);
         let program = program(kind)?;
         let mut command = on_core(core, &program);
         match kind {
@@ -130,7 +131,7 @@ fn on_core(core: Option<usize>, program: &Path) -> Command {
 
 fn fill(
     template: &str,
-    [http, grpc]: [SocketAddr; 2],
+    [http, spare]: [SocketAddr; 2],
     backend: &Backend,
     descriptors: &Path,
     scratch: &Scratch,
@@ -139,7 +140,7 @@ fn fill(
     let user = if first_line("id", &["-u"]) == "0" { "user root;" } else { "" };
     template
         .replace("@PORT@", &http.port().to_string())
-        .replace("@H2PORT@", &grpc.port().to_string())
+        .replace("@SPARE@", &spare.port().to_string())
         .replace("@GRPC@", &backend.grpc.port().to_string())
         .replace("@HTTP@", &backend.http.port().to_string())
         .replace("@DESCRIPTORS@", &descriptors.to_string_lossy())
