@@ -1,7 +1,8 @@
 //! Fences against loads under way, floors, and flushes.
 
-use crate::source::{Source, rows, settle};
-use aqueduct_cache::{Answer, Error, Loaded};
+use crate::source::{Source, rows, settle, spawner};
+use aqueduct_cache::{Answer, Cache, Error, Loaded};
+use std::sync::{Arc, Mutex};
 
 fn read(version: u64) -> impl FnOnce() -> std::future::Ready<Result<Loaded<u64>, &'static str>> {
     move || std::future::ready(Ok(Loaded { version, value: Some(version) }))
@@ -70,6 +71,31 @@ async fn a_reader_of_a_key_that_is_written_all_the_time_still_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn readers_join_a_load_that_began_after_they_did_even_if_it_is_fenced() {
+    let (cache, source) = (rows(), Source::default());
+    let fencing = || {
+        // Of unknown version, so that the load cannot prove that it saw it.
+        source.write();
+        cache.fence(&1, 0);
+        source.load()
+    };
+    let late = async {
+        settle().await;
+        cache.fence(&1, source.write());
+        // Both wait for the old load. Whichever wakes first begins the next one, which is fenced at once.
+        tokio::join!(cache.get(&1, fencing), cache.get(&1, fencing))
+    };
+    let (_, (one, two), ()) = tokio::join!(cache.get(&1, || source.load()), late, async {
+        for _ in 0..3 {
+            settle().await;
+            settle().await;
+            source.let_go();
+        }
+    });
+    assert_eq!((one.unwrap().version, two.unwrap().version, source.loads()), (3, 3, 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn announcing_a_change_twice_costs_nothing() {
     let cache = rows();
     cache.fence(&1, 2);
@@ -77,17 +103,20 @@ async fn announcing_a_change_twice_costs_nothing() {
     cache.fence(&1, 2);
     cache.fence(&1, 1);
     assert_eq!(cache.get(&1, read(3)).await.unwrap().version, 2);
+}
 
-    // Nor while a load is under way that began after the first announcement.
-    let source = Source::default();
+#[tokio::test(start_paused = true)]
+async fn a_load_that_began_after_an_announcement_stays_joinable_when_it_is_repeated() {
+    let (cache, source) = (rows(), Source::default());
     source.write();
-    cache.fence(&2, 2);
+    source.fail(true);
+    cache.fence(&1, 2);
     let (first, second, ()) = tokio::join!(
-        cache.get(&2, || source.load()),
+        cache.get(&1, || source.load()),
         async {
             settle().await;
-            cache.fence(&2, 2);
-            cache.get(&2, || source.load()).await
+            cache.fence(&1, 2);
+            cache.get(&1, || source.load()).await
         },
         async {
             settle().await;
@@ -95,7 +124,9 @@ async fn announcing_a_change_twice_costs_nothing() {
             source.let_go();
         }
     );
-    assert_eq!((first.unwrap().version, second.unwrap().version, source.loads()), (2, 2, 1));
+    // Both share the one load's error.
+    assert!(first.is_err() && second.is_err());
+    assert_eq!(source.loads(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,4 +217,31 @@ async fn a_fence_of_one_key_leaves_all_others() {
         assert_eq!(cache.get(&key, read(2)).await.unwrap().version, 1);
     }
     assert_eq!(cache.stats().entries, 4999);
+}
+
+/// A value that does something when it is cloned for the first time: just before it is stored.
+struct Trigger(Arc<Mutex<Option<Act>>>);
+
+type Act = Box<dyn FnOnce() + Send>;
+
+impl Clone for Trigger {
+    fn clone(&self) -> Self {
+        if let Some(act) = self.0.lock().expect("not poisoned").take() {
+            act();
+        }
+        Self(Arc::clone(&self.0))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_voids_an_entry_that_is_just_being_stored() {
+    let cache = Cache::<u64, Trigger, &'static str>::builder().build(spawner()).unwrap();
+    let flushed = cache.clone();
+    let value = Some(Trigger(Arc::new(Mutex::new(Some(Box::new(move || flushed.flush()))))));
+    cache
+        .get(&1, || async { Ok(Loaded { version: 1, value }) })
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(cache.stats().entries, 1, "the flush came before or after the insertion");
+    assert!(cache.get(&1, || async { Err("asked") }).await.is_err());
 }

@@ -1,12 +1,15 @@
 //! Writers, readers and evictions on real threads: what the model checks one step at a time, under real races.
 
 use crate::source::{Rows, spawner};
-use aqueduct_cache::Loaded;
+use aqueduct_cache::{Loaded, Task};
 use std::{
+    future::ready,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
+    task::{Context, Waker},
     thread,
 };
 
@@ -81,4 +84,27 @@ fn no_reader_sees_what_was_fenced_before_it_began() {
     let stats = cache.stats();
     assert_eq!(stats.fences, 2 * WRITES);
     assert!(stats.hits > 0 && stats.misses > 0 && stats.refused_fills > 0, "no race was run: {stats:?}");
+}
+
+#[test]
+fn a_load_that_lands_between_look_and_lock_is_not_repeated() {
+    const KEYS: u64 = 50_000;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    // Runs loads at once, so that they begin and land while another thread is between its look and its lock.
+    let inline =
+        |mut task: Task| assert!(task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    let cache = Rows::builder().build(Arc::new(inline)).expect("valid");
+    thread::scope(|threads| {
+        for _ in 0..2 {
+            threads.spawn(|| {
+                let _context = runtime.enter();
+                for key in 0..KEYS {
+                    let read = pin!(cache.get(&key, || ready(Ok(Loaded { version: 1, value: Some(1) }))));
+                    // Not ready: another thread's load is about to land.
+                    drop(read.poll(&mut Context::from_waker(Waker::noop())));
+                }
+            });
+        }
+    });
+    assert_eq!(cache.stats().loads, KEYS);
 }
