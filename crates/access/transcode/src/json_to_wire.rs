@@ -5,8 +5,6 @@ mod list;
 mod map;
 mod scalar;
 mod seen;
-#[cfg(test)]
-mod tests;
 mod well_known;
 
 use crate::error::{ErrorKind, TranscodeError};
@@ -88,7 +86,7 @@ impl<'s, 'a> Encoder<'s, 'a> {
     /// An object with the fields of `message`. In an `Any`, an `@type` among them is passed over.
     fn object(&mut self, message: &'s Message, depth: u32, in_any: bool) -> Result<()> {
         let depth = self.open(b'{', "an object", depth)?;
-        if message.message_set {
+        if message.is_message_set {
             let text =
                 format!("{} has the message set wire format, which JSON has no form for", message.full_name);
             return Err(TranscodeError::at(ErrorKind::Value, self.reader.pos, text));
@@ -240,16 +238,12 @@ impl<'s, 'a> Encoder<'s, 'a> {
     /// One more element or entry; they are counted over the whole message.
     #[inline]
     fn count_element(&mut self) -> Result<()> {
-        match self.elements.checked_sub(1) {
-            Some(left) => {
-                self.elements = left;
-                Ok(())
-            }
-            None => {
-                let what = format!("the JSON has more than {} elements", self.options.elements);
-                Err(TranscodeError::at(ErrorKind::Limit, self.reader.pos, what))
-            }
-        }
+        let Some(left) = self.elements.checked_sub(1) else {
+            let what = format!("the JSON has more than {} elements", self.options.elements);
+            return Err(TranscodeError::at(ErrorKind::Limit, self.reader.pos, what));
+        };
+        self.elements = left;
+        Ok(())
     }
 
     /// Takes a string, or says that something else was expected.

@@ -2,6 +2,7 @@
 
 /// The JSON conventions and the limits of a route. The default is canonical proto3 JSON, refusing unknown fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent switches of the JSON mapping")]
 pub struct Options {
     /// Print fields under their proto names (`user_id`) instead of their JSON names (`userId`). Both are always read.
     pub proto_names: bool,

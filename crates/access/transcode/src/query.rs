@@ -92,9 +92,10 @@ fn resolve<'b>(binding: &'b Binding, scratch: &mut Scratch) -> Result<Option<&'b
     let fail = |what: String| Err(TranscodeError::new(ErrorKind::Unknown, what));
     let schema = &binding.schema;
     if binding.body == Body::All {
-        return match binding.options().ignore_unknown {
-            true => Ok(None),
-            false => fail("the body is the whole request, so that there are no query parameters".to_owned()),
+        return if binding.options().ignore_unknown {
+            Ok(None)
+        } else {
+            fail("the body is the whole request, so that there are no query parameters".to_owned())
         };
     }
     let mut message = schema.message_at(binding.input().0);
@@ -103,9 +104,10 @@ fn resolve<'b>(binding: &'b Binding, scratch: &mut Scratch) -> Result<Option<&'b
     while let Some(part) = parts.next() {
         let found = message.by_name(part).filter(|_| scratch.steps.len() - first < MAX_STEPS);
         let Some((index, field)) = found else {
-            return match binding.options().ignore_unknown {
-                true => Ok(None),
-                false => fail(format!("{} has no such field", message.full_name)),
+            return if binding.options().ignore_unknown {
+                Ok(None)
+            } else {
+                fail(format!("{} has no such field", message.full_name))
             };
         };
         scratch.steps.push(index as u16);

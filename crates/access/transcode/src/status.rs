@@ -163,7 +163,7 @@ mod tests {
         for (number, (code, http)) in Code::ALL.into_iter().zip(expect).enumerate() {
             assert_eq!(usize::from(code.number()), number);
             assert_eq!(code.http_status(), http, "{}", code.name());
-            assert_eq!(Code::from_number(number as i64), code);
+            assert_eq!(Code::from_number(i64::from(code.number())), code);
             assert_eq!(Code::from_header(number.to_string().as_bytes()), Some(code));
         }
         for unknown in [-1, 17, i64::MAX] {

@@ -9,8 +9,8 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 /// bits above it.
 #[inline]
 fn special(word: u64) -> u64 {
-    let quote = word ^ (ONES * b'"' as u64);
-    let backslash = word ^ (ONES * b'\\' as u64);
+    let quote = word ^ (ONES * 0x22);
+    let backslash = word ^ (ONES * 0x5c);
     let found = (word.wrapping_sub(ONES * 0x20) & !word)
         | (quote.wrapping_sub(ONES) & !quote)
         | (backslash.wrapping_sub(ONES) & !backslash);
@@ -34,6 +34,7 @@ pub(crate) fn find_special_or_non_ascii(bytes: &[u8], from: usize) -> usize {
 }
 
 #[inline(always)]
+#[expect(clippy::inline_always, reason = "its closures must become part of the loop")]
 fn find(bytes: &[u8], from: usize, word_hit: impl Fn(u64) -> u64, byte_hit: impl Fn(u8) -> bool) -> usize {
     let mut at = from;
     while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {

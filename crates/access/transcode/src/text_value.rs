@@ -100,10 +100,13 @@ fn well_known(schema: &Schema, field: &Field, text: &[u8], out: &mut Vec<u8>) ->
     match (message.well_known, message.fields.first()) {
         (Some(WellKnown::Timestamp), _) => seconds(timestamp::parse, "an RFC 3339 timestamp", out),
         (Some(WellKnown::Duration), _) => seconds(duration::parse, "a duration such as 1.5s", out),
-        (Some(WellKnown::FieldMask), _) => match field_mask(text, out) {
-            true => Ok(()),
-            false => Err(mismatch("a field mask such as a,b.c", text)),
-        },
+        (Some(WellKnown::FieldMask), _) => {
+            if field_mask(text, out) {
+                Ok(())
+            } else {
+                Err(mismatch("a field mask such as a,b.c", text))
+            }
+        }
         (Some(WellKnown::Wrapper(_)), Some(value)) => put(schema, value, text, out),
         _ => Err(mismatch("a message", text)),
     }

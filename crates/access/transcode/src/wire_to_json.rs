@@ -9,8 +9,6 @@ mod scalar;
 mod scan;
 mod status;
 pub(crate) mod string;
-#[cfg(test)]
-mod tests;
 mod well_known;
 
 use crate::error::{ErrorKind, TranscodeError};
@@ -123,7 +121,7 @@ impl<'s, 'a> Printer<'s, 'a> {
 
     /// `,"name":value` for each field that is there.
     fn fields(&mut self, message: &'s Message, place: Place, depth: u32) -> Result<()> {
-        if message.message_set {
+        if message.is_message_set {
             let text =
                 format!("{} has the message set wire format, which JSON has no form for", message.full_name);
             return Err(TranscodeError::new(ErrorKind::Upstream, text));
@@ -234,16 +232,12 @@ impl<'s, 'a> Printer<'s, 'a> {
     /// One more element or entry; they are counted over the whole message.
     #[inline]
     fn count_element(&mut self) -> Result<()> {
-        match self.elements.checked_sub(1) {
-            Some(left) => {
-                self.elements = left;
-                Ok(())
-            }
-            None => {
-                let what = format!("the message has more than {} elements", self.options.elements);
-                Err(TranscodeError::new(ErrorKind::Upstream, what))
-            }
-        }
+        let Some(left) = self.elements.checked_sub(1) else {
+            let what = format!("the message has more than {} elements", self.options.elements);
+            return Err(TranscodeError::new(ErrorKind::Upstream, what));
+        };
+        self.elements = left;
+        Ok(())
     }
 
     fn cursor(&self, start: usize, end: usize) -> Cursor<'a> {

@@ -294,7 +294,7 @@ impl<'a> Reader<'a> {
             }
             _ => {
                 let character = String::from_utf8_lossy(rest.get(..4.min(rest.len())).unwrap_or_default());
-                return character.chars().take(1).map(|c| format!("{c:?}")).collect();
+                return character.chars().next().map(|first| format!("{first:?}")).unwrap_or_default();
             }
         };
         let shown = String::from_utf8_lossy(rest.get(..length.min(SHOWN)).unwrap_or_default()).into_owned();

@@ -29,6 +29,10 @@ fn the_grammar_is_that_of_rfc_8259() {
         assert_eq!(skip(text.as_bytes()), Ok(()), "{text}");
         assert!(serde_json::from_str::<serde_json::Value>(text).is_ok(), "{text}");
     }
+}
+
+#[test]
+fn what_is_not_json_is_refused() {
     let bad: &[&[u8]] = &[
         b"",
         b" ",

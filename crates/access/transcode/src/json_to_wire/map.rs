@@ -71,16 +71,12 @@ impl<'s> Encoder<'s, '_> {
             return self.put_text(text);
         }
         let name = text.value(&mut self.scratch.text)?;
-        match key_bits(key.kind, name) {
-            Some(bits) => {
-                scalar::put_numeric(&mut self.out, key.kind, bits);
-                Ok(())
-            }
-            None => {
-                let expected = format!("a key that is {}", scalar::article(key.kind));
-                Err(self.reader.mismatch(ErrorKind::Value, text.at - 1, &expected))
-            }
-        }
+        let Some(bits) = key_bits(key.kind, name) else {
+            let expected = format!("a key that is {}", scalar::article(key.kind));
+            return Err(self.reader.mismatch(ErrorKind::Value, text.at - 1, &expected));
+        };
+        scalar::put_numeric(&mut self.out, key.kind, bits);
+        Ok(())
     }
 
     /// Sorts the keys of the map that just ended, so that equal ones meet.
@@ -92,13 +88,11 @@ impl<'s> Encoder<'s, '_> {
             return Ok(());
         }
         keys.sort_unstable_by(|a, b| a.prefix.cmp(&b.prefix).then_with(|| bytes(a).cmp(bytes(b))));
-        match keys
-            .windows(2)
-            .any(|pair| pair[0].prefix == pair[1].prefix && bytes(&pair[0]) == bytes(&pair[1]))
-        {
-            false => Ok(()),
-            true => Err(self.duplicate("a key is there twice")),
+        let equal = |a: &KeySpan, b: &KeySpan| a.prefix == b.prefix && bytes(a) == bytes(b);
+        if keys.windows(2).any(|pair| equal(&pair[0], &pair[1])) {
+            return Err(self.duplicate("a key is there twice"));
         }
+        Ok(())
     }
 }
 

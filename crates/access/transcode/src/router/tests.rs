@@ -23,7 +23,8 @@ fn find(router: &Router, method: &str, path: &str) -> String {
         Lookup::Found(found) => {
             let mut out = found.binding.template().to_owned();
             for (variable, &(start, end)) in found.binding.variables.iter().zip(&found.spans) {
-                out = format!("{out} {}={}", variable.field.text, &path[start.into()..end.into()]);
+                out =
+                    format!("{out} {}={}", variable.field.text, path.get(start.into()..end.into()).unwrap());
             }
             out
         }

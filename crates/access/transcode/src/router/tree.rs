@@ -101,13 +101,11 @@ impl Tree {
         }
         let node = &mut self.0[at];
         let leaves = if many { &mut node.many } else { &mut node.here };
-        match leaves.iter().find(|leaf| leaf.verb == verb && leaf.method == method) {
-            Some(taken) => Err(taken.binding),
-            None => {
-                leaves.push(Leaf { verb, method, binding });
-                Ok(())
-            }
+        if let Some(taken) = leaves.iter().find(|leaf| leaf.verb == verb && leaf.method == method) {
+            return Err(taken.binding);
         }
+        leaves.push(Leaf { verb, method, binding });
+        Ok(())
     }
 
     fn literal(&mut self, at: usize, text: &[u8]) -> usize {
@@ -125,14 +123,12 @@ impl Tree {
 
     fn one(&mut self, at: usize) -> usize {
         let next = self.0.len();
-        match self.0[at].one {
-            Some(found) => found as usize,
-            None => {
-                self.0[at].one = Some(next as u32);
-                self.0.push(Node::default());
-                next
-            }
+        if let Some(found) = self.0[at].one {
+            return found as usize;
         }
+        self.0[at].one = Some(next as u32);
+        self.0.push(Node::default());
+        next
     }
 
     pub(super) fn find(&self, search: &mut Search<'_>) -> Option<u32> {

@@ -193,7 +193,7 @@ impl<'a> Linker<'a> {
         if WellKnown::of(full_name).is_some_and(|known| !known.fits(&fields)) {
             return Err(SchemaError::invalid(full_name, "it is not the well-known type of this name"));
         }
-        Ok(link(full_name, fields, oneofs, raw.message_set))
+        Ok(link(full_name, fields, oneofs, raw.is_message_set))
     }
 
     fn field(&self, raw: &raw::Field<'_>, full_name: &str, outer: Features, oneof: u16) -> Result<Field> {
@@ -213,9 +213,7 @@ impl<'a> Linker<'a> {
             (_, _) if raw.oneof.is_some() || raw.proto3_optional => Shape::Explicit,
             (2, _) | (_, Kind::Message | Kind::Group) => Shape::Explicit,
             // Extensions always track presence.
-            _ if features.explicit_presence || features.required || !raw.extendee.is_empty() => {
-                Shape::Explicit
-            }
+            _ if features.explicit_presence || !raw.extendee.is_empty() => Shape::Explicit,
             _ => Shape::Implicit,
         };
         if raw.name.is_empty() {
@@ -345,7 +343,7 @@ fn check_map_entry(full_name: &str, fields: &[Field]) -> Result<()> {
     }
 }
 
-fn link(full_name: &str, fields: Vec<Field>, oneofs: Vec<Box<str>>, message_set: bool) -> Message {
+fn link(full_name: &str, fields: Vec<Field>, oneofs: Vec<Box<str>>, is_message_set: bool) -> Message {
     let json_names = fields.iter().zip(0u32..).map(|(field, at)| (&*field.json_name, at));
     let proto_names = fields.iter().zip(0u32..).map(|(field, at)| (&*field.name, at));
     Message {
@@ -354,7 +352,7 @@ fn link(full_name: &str, fields: Vec<Field>, oneofs: Vec<Box<str>>, message_set:
         names: NameIndex::new(json_names.chain(proto_names)),
         oneofs: oneofs.into(),
         well_known: WellKnown::of(full_name),
-        message_set,
+        is_message_set,
         fields: fields.into(),
     }
 }

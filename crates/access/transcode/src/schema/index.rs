@@ -48,12 +48,14 @@ impl NumberIndex {
     }
 }
 
+type Slot = Option<(Box<[u8]>, u32)>;
+
 /// Name → value: open addressing at most half full. Keys are fixed when it is built, so that a client cannot make
 /// collisions: it can only probe them.
 #[derive(Debug, Default)]
 pub(crate) struct NameIndex {
     /// Empty, or a power of two.
-    slots: Box<[Option<(Box<[u8]>, u32)>]>,
+    slots: Box<[Slot]>,
 }
 
 impl NameIndex {
@@ -63,7 +65,7 @@ impl NameIndex {
         if count == 0 {
             return NameIndex::default();
         }
-        let mut slots: Vec<Option<(Box<[u8]>, u32)>> = vec![None; (count * 2).next_power_of_two()];
+        let mut slots: Vec<Slot> = vec![None; (count * 2).next_power_of_two()];
         for (name, value) in names {
             let mut at = slot(name.as_bytes(), slots.len());
             loop {

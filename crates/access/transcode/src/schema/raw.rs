@@ -92,7 +92,7 @@ pub(super) struct Message<'a> {
     pub(super) extensions: Vec<Field<'a>>,
     pub(super) oneofs: Vec<&'a str>,
     pub(super) map_entry: bool,
-    pub(super) message_set: bool,
+    pub(super) is_message_set: bool,
     pub(super) features: FeatureSet,
 }
 
@@ -197,7 +197,7 @@ impl<'a> Message<'a> {
         self.features.read_from_options(bytes, 12)?;
         each_field(bytes, |number, raw| {
             match number {
-                1 => self.message_set = raw.flag()?,
+                1 => self.is_message_set = raw.flag()?,
                 7 => self.map_entry = raw.flag()?,
                 _ => {}
             }

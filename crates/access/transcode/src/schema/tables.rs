@@ -206,7 +206,7 @@ pub(crate) struct Message {
     pub(crate) oneofs: Box<[Box<str>]>,
     pub(crate) well_known: Option<WellKnown>,
     /// `option message_set_wire_format`: cannot be transcoded.
-    pub(crate) message_set: bool,
+    pub(crate) is_message_set: bool,
 }
 
 impl Message {

@@ -73,5 +73,6 @@ fn bad_templates_are_refused_with_a_reason() {
     check("/v1/{a}:x/y", "verb");
     check("/v1/%4", "percent");
     check(&"/a".repeat(33), "32 segments");
-    check(&(0..17).map(|n| format!("/{{v{n}}}")).collect::<String>(), "16 variables");
+    let many: Vec<String> = (0..17).map(|n| format!("{{v{n}}}")).collect();
+    check(&format!("/{}", many.join("/")), "16 variables");
 }

@@ -98,8 +98,9 @@ pub(crate) fn put(seconds: i64, nanos: i32, out: &mut Vec<u8>) -> bool {
     let second = seconds.rem_euclid(DAY);
     let mut text = *b"0000-00-00T00:00:00";
     let mut pair = |at: usize, value: i64| {
-        text[at] = b'0' + (value / 10) as u8;
-        text[at + 1] = b'0' + (value % 10) as u8;
+        let digit = |value: i64| b'0' + value.unsigned_abs() as u8;
+        text[at] = digit(value / 10);
+        text[at + 1] = digit(value % 10);
     };
     pair(0, year / 100);
     pair(2, year % 100);
@@ -126,8 +127,8 @@ pub(super) fn put_fraction(nanos: u32, out: &mut Vec<u8>) {
         rest /= 10;
     }
     let length = match nanos {
-        _ if nanos % 1_000_000 == 0 => 4,
-        _ if nanos % 1_000 == 0 => 7,
+        _ if nanos.is_multiple_of(1_000_000) => 4,
+        _ if nanos.is_multiple_of(1_000) => 7,
         _ => 10,
     };
     out.extend_from_slice(text.get(..length).unwrap_or_default());
