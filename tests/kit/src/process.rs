@@ -20,7 +20,8 @@ pub const fn within(seconds: u64) -> Duration {
 
 /// A running child process whose standard output and error are collected line by line.
 ///
-/// Dropping it ends it with SIGKILL. When the test is failing, the last lines that it printed are shown.
+/// Dropping it ends it with SIGKILL; processes that it has started itself are not ended. When the test is failing, the last
+/// lines that it printed are shown.
 pub struct Process {
     name: String,
     child: Child,
@@ -87,6 +88,19 @@ impl Process {
         until(limit, || self.exited()).ok_or_else(|| self.unready("still runs"))
     }
 
+    /// Waits until the process ends by itself and everything that it printed is read: the status and the text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Process::wait_exit`]; also when another process holds its output open for longer than `limit`.
+    pub fn finish(&mut self, limit: Duration) -> Result<(ExitStatus, String), Unready> {
+        let status = self.wait_exit(limit)?;
+        if !self.output.wait_end(limit) {
+            return Err(self.unready("has ended, but its output has not"));
+        }
+        Ok((status, self.printed()))
+    }
+
     /// Asks the process to end, with SIGTERM. Returns at once.
     ///
     /// # Errors
@@ -94,6 +108,24 @@ impl Process {
     /// When the signal cannot be sent. A process that has already ended is no error.
     pub fn terminate(&mut self) -> io::Result<()> {
         self.signal(Signal::TERM)
+    }
+
+    /// Stops the process in its tracks, with SIGSTOP, until it is resumed: it stays connected and answers nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Process::terminate`].
+    pub fn pause(&mut self) -> io::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets a paused process go on, with SIGCONT.
+    ///
+    /// # Errors
+    ///
+    /// As [`Process::terminate`].
+    pub fn resume(&mut self) -> io::Result<()> {
+        self.signal(Signal::CONT)
     }
 
     /// Ends the process with SIGKILL, which it cannot notice, and waits until it is gone.

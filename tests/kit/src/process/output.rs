@@ -53,6 +53,13 @@ impl Output {
         found
     }
 
+    /// Waits until both streams are read to their ends; false when `limit` passes first.
+    pub(super) fn wait_end(&self, limit: Duration) -> bool {
+        let state = self.shared.lock();
+        let waiting = self.shared.changed.wait_timeout_while(state, limit, |state| state.open_streams > 0);
+        !waiting.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
     pub(super) fn all(&self) -> String {
         self.shared.lock().lines.join("\n")
     }

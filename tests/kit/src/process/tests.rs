@@ -50,6 +50,28 @@ fn sigterm_can_be_handled_and_sigkill_cannot() {
 }
 
 #[test]
+fn a_paused_process_does_nothing_until_it_is_resumed() {
+    let mut process = shell("trap 'exit 5' TERM; echo up; while :; do sleep 0.01; done");
+    process.wait_line("up", within(10)).unwrap();
+    let state = |pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    process.pause().unwrap();
+    let pid = process.pid();
+    assert!(until(within(10), || state(pid).contains(") T ").then_some(())).is_some());
+    process.terminate().unwrap();
+    assert!(process.exited().is_none());
+    process.resume().unwrap();
+    assert_eq!(process.wait_exit(within(10)).unwrap().code(), Some(5));
+}
+
+#[test]
+fn a_finished_process_has_all_its_output_read() {
+    let mut process = shell("seq 20000; echo the last; exit 4");
+    let (status, printed) = process.finish(within(30)).unwrap();
+    assert_eq!(status.code(), Some(4));
+    assert!(printed.ends_with("20000\nthe last"), "{} bytes", printed.len());
+}
+
+#[test]
 fn dropping_ends_the_process() {
     let process = shell("exec sleep 60");
     let pid = process.pid();
