@@ -1,1 +1,50 @@
-fn main() {}
+//! The binary: reads the command line and the configuration, wires the layers together, and turns every failure into
+//! one line and an exit code (2: the command line or a configuration is wrong, 1: everything else).
+
+mod access;
+mod admin;
+mod banner;
+mod bind;
+mod check;
+mod cli;
+mod config;
+mod edge;
+mod failure;
+mod gateway;
+mod process;
+mod serve;
+mod services;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use mimalloc::MiMalloc;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+
+/// Messages are many short-lived buffers; see DESIGN, section 4.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    if let Command::Check(args) = &cli.command {
+        return check::run(args);
+    }
+    aqueduct_telemetry::log::init(&cli.log.options()?).map_err(Failure::usage)?;
+    match &cli.command {
+        Command::Up(args) => up::run(args),
+        Command::Gateway(args) => gateway::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Check(args) => check::run(args),
+    }
+}

@@ -1,0 +1,118 @@
+//! The admin server: metrics, status and probes over plain HTTP/1.1, on a port of its own. What it shows is in memory,
+//! and none of it is secret; it takes no orders.
+
+mod pages;
+
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use aqueduct_runtime::task;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use crate::bind::bind;
+use crate::process::Process;
+use pages::Pages;
+
+/// Connections at a time; more wait in the kernel's queue.
+const CONNECTIONS: usize = 64;
+/// For a request's head, also while a kept connection is idle.
+const HEAD_WITHIN: Duration = Duration::from_secs(30);
+const HEAD_BYTES: usize = 16 << 10;
+const HEADERS: usize = 64;
+/// For a whole connection: whoever reads slowly does not keep its place for ever.
+const CONNECTION_WITHIN: Duration = Duration::from_mins(10);
+/// The pause after an accept failed, for instance for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What runs where, as the status tells it.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    /// The subcommand.
+    pub(crate) command: &'static str,
+    /// Where clients connect.
+    pub(crate) edge: Vec<SocketAddr>,
+    /// Where the services listen.
+    pub(crate) services: Option<SocketAddr>,
+    /// The data folder.
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// An admin server that listens but does not answer yet, or none.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    listener: Option<(SocketAddr, TcpListener)>,
+}
+
+impl Admin {
+    /// Listens on `address`, if there is one.
+    pub(crate) fn bind(address: Option<SocketAddr>) -> Result<Self> {
+        let listen = |address| {
+            let listener = bind(address, "--admin")?;
+            anyhow::Ok((listener.local_addr()?, listener))
+        };
+        Ok(Self { listener: address.map(listen).transpose()? })
+    }
+
+    /// Answers from now on, for as long as the runtime lives: probes are wanted while the rest drains. Returns where.
+    pub(crate) fn serve(self, process: &Process, facts: Facts) -> Option<SocketAddr> {
+        let (address, listener) = self.listener?;
+        let pages = Arc::new(Pages::new(process, facts, address));
+        task::spawn("admin", accept(listener, pages));
+        Some(address)
+    }
+}
+
+async fn accept(listener: TcpListener, pages: Arc<Pages>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "the admin server cannot listen");
+            return;
+        }
+    };
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    // The semaphore is never closed.
+    while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let pages = Arc::clone(&pages);
+                task::spawn("admin-connection", async move {
+                    serve(stream, &pages).await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the admin server cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, pages: &Pages) {
+    let service = service_fn(|request| {
+        let (head, _unread) = request.into_parts();
+        let answer = pages.answer(&head);
+        async { Ok::<_, Infallible>(answer) }
+    });
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_headers(HEADERS)
+        .max_buf_size(HEAD_BYTES);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    // How a client leaves is its own affair.
+    drop(tokio::time::timeout(CONNECTION_WITHIN, connection).await);
+}
+
+#[cfg(test)]
+mod tests;

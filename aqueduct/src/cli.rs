@@ -1,0 +1,243 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use aqueduct_telemetry::access::Target;
+use aqueduct_telemetry::log::{LogFormat, LogOptions};
+use clap::builder::Styles;
+use clap::builder::styling::AnsiColor;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::address_text;
+use crate::failure::Failure;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Yellow.on_default().bold())
+    .usage(AnsiColor::Yellow.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default())
+    .placeholder(AnsiColor::Green.on_default());
+
+/// Everything between a client's request and the database
+#[derive(Debug, Parser)]
+#[command(name = "aqueduct", version, styles = STYLES, max_term_width = 100, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  aqueduct up                              the whole system, on an embedded store in ./aqueduct-data
+  aqueduct gateway --config gateway.yaml   an HTTP+JSON edge in front of gRPC services in any language
+  aqueduct check gateway.yaml              everything that is wrong with a configuration";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs the whole system: the edge, the order service and its embedded store
+    Up(UpArgs),
+    /// Runs the edge alone, in front of gRPC services in any language
+    Gateway(GatewayArgs),
+    /// Runs the order service alone (gRPC), on its embedded store
+    Serve(ServeArgs),
+    /// Reports everything that is wrong with a configuration file, with line and column
+    Check(CheckArgs),
+}
+
+/// The diagnostic log, which goes to standard error.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// Levels of the log by module, such as `warn,aqueduct_gateway=debug` [env: AQUEDUCT_LOG] [default: info]
+    #[arg(long, value_name = "FILTER", global = true, help_heading = "Logging")]
+    log: Option<String>,
+    /// `human`, or `json` for one object a line [env: AQUEDUCT_LOG_FORMAT] [default: human]
+    #[arg(long, value_name = "FORMAT", global = true, help_heading = "Logging")]
+    log_format: Option<LogFormat>,
+}
+
+impl LogArgs {
+    /// The flags, and what they leave open from the environment.
+    pub(crate) fn options(&self) -> Result<LogOptions, Failure> {
+        let mut options = LogOptions::from_env().map_err(Failure::usage)?;
+        if let Some(filter) = &self.log {
+            options.filter.clone_from(filter);
+        }
+        if let Some(format) = self.log_format {
+            options.format = format;
+        }
+        Ok(options)
+    }
+}
+
+/// Flags of `up`. They go before the file.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  aqueduct up                                        everything at its usual place
+  aqueduct up --data /var/lib/aqueduct               the store elsewhere
+  aqueduct up --listen 0.0.0.0:80 --admin off        for other machines
+  aqueduct up --access-log - --access-log-sample 0.01
+  aqueduct up --config system.yaml                   see docs/configuration.md")]
+pub(crate) struct UpArgs {
+    /// The whole system's configuration (sections gateway, shop, data, admin)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The data folder [default: ./aqueduct-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Where clients connect (HTTP/1.1 and HTTP/2) [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "IP:PORT", value_parser = address_text)]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where the services listen (gRPC) [default: 127.0.0.1:50051]
+    #[arg(long, value_name = "IP:PORT", value_parser = address_text)]
+    pub(crate) services: Option<SocketAddr>,
+    /// Data-plane threads [default: the cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
+}
+
+/// Flags of `gateway`. They go before the file.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  aqueduct gateway --config gateway.yaml
+  aqueduct gateway --config gateway.yaml --access-log access.log
+
+The smallest configuration:
+  listen: [{ address: \"127.0.0.1:8080\" }]
+  descriptors: [{ file: shop.pb }]            # protoc --include_imports --descriptor_set_out=shop.pb
+  upstreams: { orders: { endpoints: [\"127.0.0.1:50051\"] } }
+  routes: [{ service: shop.v1.OrderService, upstream: orders }]")]
+pub(crate) struct GatewayArgs {
+    /// The gateway's configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
+}
+
+/// Flags of `serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  aqueduct serve
+  aqueduct serve --data /var/lib/aqueduct --listen 0.0.0.0:50051 --admin 127.0.0.1:9901
+
+The admin server is off unless asked for, so that a gateway beside it finds 127.0.0.1:9900 free.")]
+pub(crate) struct ServeArgs {
+    /// The data folder
+    #[arg(long, value_name = "DIR", default_value = "aqueduct-data")]
+    pub(crate) data: PathBuf,
+    /// Where the services listen (gRPC)
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:50051", value_parser = address_text)]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+/// Flags of `check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  aqueduct check gateway.yaml
+  aqueduct check gateway.yaml && systemctl restart gateway
+
+Exit code 0: the file can be used. 1: it cannot, and every reason was shown as FILE:LINE:COLUMN: MESSAGE.")]
+pub(crate) struct CheckArgs {
+    /// A gateway's configuration, or the whole system's
+    pub(crate) file: PathBuf,
+}
+
+/// Where metrics and status are.
+#[derive(Debug, Args)]
+pub(crate) struct AdminArgs {
+    /// Where metrics, status and probes are served (HTTP), or `off`
+    #[arg(long, value_name = "IP:PORT", value_parser = admin)]
+    admin: Option<Admin>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Admin {
+    Off,
+    At(SocketAddr),
+}
+
+impl AdminArgs {
+    /// What the flag says, or else `otherwise`.
+    pub(crate) fn or(&self, otherwise: Option<SocketAddr>) -> Option<SocketAddr> {
+        match self.admin {
+            None => otherwise,
+            Some(Admin::Off) => None,
+            Some(Admin::At(address)) => Some(address),
+        }
+    }
+}
+
+fn admin(text: &str) -> Result<Admin, String> {
+    if text == "off" { Ok(Admin::Off) } else { address_text(text).map(Admin::At) }
+}
+
+/// A line a request.
+#[derive(Debug, Args)]
+pub(crate) struct AccessArgs {
+    /// A file for one JSON line a request, `-` for standard output, or `off` [default: off]
+    #[arg(long, value_name = "FILE", value_parser = access_log, help_heading = "Logging")]
+    access_log: Option<Access>,
+    /// The share of the requests that is logged, from 0 to 1 [default: 1]
+    #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "Logging")]
+    access_log_sample: Option<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Access {
+    Off,
+    To(Target),
+}
+
+impl AccessArgs {
+    /// Changes what the file says.
+    pub(crate) fn apply(&self, log: &mut crate::config::AccessLogFile) {
+        match &self.access_log {
+            None => {}
+            Some(Access::Off) => log.target = None,
+            Some(Access::To(target)) => log.target = Some(target.clone()),
+        }
+        if let Some(sample) = self.access_log_sample {
+            log.sample = sample;
+        }
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the shape that clap wants")]
+fn access_log(text: &str) -> Result<Access, String> {
+    Ok(match text {
+        "off" => Access::Off,
+        "-" => Access::To(Target::Stdout),
+        path => Access::To(Target::File(path.into())),
+    })
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "a number from 0 to 1 is wanted".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

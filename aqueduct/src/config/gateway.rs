@@ -1,0 +1,121 @@
+//! A gateway's own file: what the services look like, where they run, which goes where, and the keys of `edge`.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use aqueduct_gateway::{Descriptors, Options, Probes, Route, Upstream};
+
+use super::edge::{self, AccessLogFile, beside, positive};
+use super::report::Problems;
+use super::value::{Fields, Value};
+use super::{Source, read_at_most};
+
+/// Keys that only a gateway's file has.
+pub(super) const TELLING: [&str; 4] = ["listen", "descriptors", "upstreams", "routes"];
+
+/// Where metrics and status are, unless the file says otherwise.
+pub(crate) const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+
+/// The largest descriptor set that is read. Those of large companies are a few MiB.
+const MAX_DESCRIPTORS: u64 = 64 << 20;
+
+/// Everything that `aqueduct gateway` is told.
+#[derive(Debug)]
+pub(crate) struct GatewayFile {
+    pub(crate) options: Options,
+    /// `None` is off.
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) access_log: AccessLogFile,
+}
+
+pub(super) fn read(mut fields: Fields<'_>, Source { base, problems }: Source<'_>) -> GatewayFile {
+    let mut options = Options { probes: Some(Probes::default()), ..Options::default() };
+    edge::read(&mut fields, &mut options);
+    fields.set("descriptors", &mut options.descriptors, |value| Some(descriptors(value, base)));
+    fields.set("upstreams", &mut options.upstreams, |value| Some(upstreams(value)));
+    fields.set("routes", &mut options.routes, |value| Some(routes(value)));
+    let mut admin = Some(ADMIN);
+    if let Some(value) = fields.get("admin") {
+        edge::admin(&value, &mut admin);
+    }
+    let access_log = edge::access_log(&mut fields, base);
+    fields.finish();
+    if problems.any_in("descriptors") {
+        // Without all of them nobody can say which services there are.
+        options.descriptors.clear();
+    }
+    validate(&options, "", problems);
+    GatewayFile { options, admin, access_log }
+}
+
+/// What only the gateway itself can judge, at the places where it is written. `section` is where its options stand.
+pub(super) fn validate(options: &Options, section: &str, problems: &Problems) {
+    for problem in options.validate() {
+        let at_file = problem.path.starts_with("descriptors[") && problem.path.ends_with(']');
+        let path = if at_file { format!("{}.file", problem.path) } else { problem.path };
+        problems.add_later(format!("{section}{path}"), problem.message);
+    }
+}
+
+fn descriptors(value: &Value<'_>, base: &Path) -> Vec<Descriptors> {
+    value.items("[{ file: shop.pb }]").iter().filter_map(|item| descriptor_set(item, base)).collect()
+}
+
+fn descriptor_set(item: &Value<'_>, base: &Path) -> Option<Descriptors> {
+    let mut fields = item.fields("{ file: shop.pb }")?;
+    let file = fields.require("file");
+    fields.finish();
+    let file = file?;
+    let name = file.text()?.to_owned();
+    match read_at_most(&beside(base, &name), MAX_DESCRIPTORS) {
+        Ok(Some(bytes)) => Some(Descriptors { name, bytes }),
+        Ok(None) => {
+            file.problem(format!("`{name}` is larger than {} MiB", MAX_DESCRIPTORS >> 20));
+            None
+        }
+        Err(error) => {
+            file.problem(format!("cannot read `{name}`: {error}"));
+            None
+        }
+    }
+}
+
+fn upstreams(value: &Value<'_>) -> BTreeMap<String, Upstream> {
+    let example = r#"{ orders: { endpoints: ["127.0.0.1:50051"] } }"#;
+    let named = value.named(example).into_iter();
+    named.map(|(name, value)| (name.to_owned(), upstream(&value))).collect()
+}
+
+fn upstream(value: &Value<'_>) -> Upstream {
+    let mut upstream = Upstream::new(Vec::new());
+    let Some(mut fields) = value.fields(r#"{ endpoints: ["127.0.0.1:50051"] }"#) else { return upstream };
+    if let Some(value) = fields.require("endpoints") {
+        let items = value.items(r#"["127.0.0.1:50051"]"#);
+        upstream.endpoints = items.iter().map(|item| item.text().unwrap_or_default().to_owned()).collect();
+    }
+    fields.set("connect_timeout", &mut upstream.connect_timeout, positive);
+    fields.set("idle_timeout", &mut upstream.idle_timeout, positive);
+    fields.set("connections", &mut upstream.connections, |value| value.integer(1..=1_000));
+    fields.set("health", &mut upstream.health, Value::boolean);
+    fields.finish();
+    upstream
+}
+
+fn routes(value: &Value<'_>) -> Vec<Route> {
+    value.items("[{ service: shop.v1.OrderService, upstream: orders }]").iter().map(route).collect()
+}
+
+/// A route that is incomplete keeps its place: the ones behind it keep their numbers.
+fn route(item: &Value<'_>) -> Route {
+    let mut route = Route { service: String::new(), upstream: String::new(), timeout: None };
+    let Some(mut fields) = item.fields("{ service: shop.v1.OrderService, upstream: orders }") else {
+        return route;
+    };
+    let text = |value: Value<'_>| value.text().map(str::to_owned);
+    route.service = fields.require("service").and_then(text).unwrap_or_default();
+    route.upstream = fields.require("upstream").and_then(text).unwrap_or_default();
+    fields.set("timeout", &mut route.timeout, |value| positive(value).map(Some));
+    fields.finish();
+    route
+}

@@ -1,0 +1,126 @@
+//! The whole system's file: sections `gateway`, `shop`, `data` and `admin`, every key optional. What goes where is
+//! built in.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use aqueduct_gateway::{Descriptors, Listen, Options, Probes, Route, Upstream};
+use aqueduct_shop::proto::DESCRIPTOR_SET;
+
+use super::Source;
+use super::edge::{self, AccessLogFile, beside, positive};
+use super::gateway::{ADMIN, validate};
+use super::report::Problems;
+use super::value::Fields;
+
+/// The sections; their presence tells that a file is for the whole system.
+pub(super) const SECTIONS: [&str; 4] = ["gateway", "shop", "data", "admin"];
+
+const GIB: usize = 1 << 30;
+
+/// Everything that `aqueduct up` is told.
+#[derive(Debug)]
+pub(crate) struct SystemFile {
+    /// Without the upstream's endpoint, which is [`services`](Self::services).
+    edge: Options,
+    pub(crate) access_log: AccessLogFile,
+    /// Where the services listen.
+    pub(crate) services: SocketAddr,
+    pub(crate) shop: aqueduct_shop::Options,
+    /// `None` is off.
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+impl Default for SystemFile {
+    fn default() -> Self {
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self {
+            edge: Options {
+                listen: vec![Listen { address: local(8080) }],
+                probes: Some(Probes::default()),
+                ..Options::default()
+            },
+            access_log: AccessLogFile::default(),
+            services: local(50051),
+            shop: aqueduct_shop::Options::default(),
+            admin: Some(ADMIN),
+        }
+    }
+}
+
+impl SystemFile {
+    /// The gateway in front of the services at `services`.
+    pub(crate) fn gateway(&self, services: SocketAddr) -> Options {
+        // The services are in this process and report to its own checks; asking them over gRPC as well would tell the
+        // same thing twice.
+        let upstream = Upstream { health: false, ..Upstream::new(vec![services.to_string()]) };
+        let name = || "shop".to_owned();
+        Options {
+            descriptors: vec![Descriptors { name: name(), bytes: DESCRIPTOR_SET.to_vec() }],
+            upstreams: [(name(), upstream)].into(),
+            routes: vec![Route {
+                service: "shop.v1.OrderService".to_owned(),
+                upstream: name(),
+                timeout: None,
+            }],
+            ..self.edge.clone()
+        }
+    }
+
+    /// The part of the gateway that is configured: where it listens, its bounds.
+    pub(crate) fn edge(&self) -> &Options {
+        &self.edge
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn edge_mut(&mut self) -> &mut Options {
+        &mut self.edge
+    }
+}
+
+pub(super) fn read(mut fields: Fields<'_>, Source { base, problems }: Source<'_>) -> SystemFile {
+    let mut system = SystemFile::default();
+    if let Some(mut section) = fields.get("gateway").and_then(|value| value.fields("{ workers: 4 }")) {
+        edge::read(&mut section, &mut system.edge);
+        system.access_log = edge::access_log(&mut section, base);
+        section.finish();
+    }
+    if let Some(mut section) = fields.get("shop").and_then(|value| value.fields("{ worker: 0 }")) {
+        shop(&mut section, &mut system, problems);
+        section.finish();
+    }
+    if let Some(mut section) = fields.get("data").and_then(|value| value.fields("{ dir: aqueduct-data }")) {
+        let shop = &mut system.shop;
+        section.set("dir", &mut shop.data_dir, |value| value.text().map(|dir| beside(base, dir)));
+        section.set("cache_bytes", &mut shop.store_cache_bytes, |value| {
+            value.bytes(1 << 20..=64 * GIB).map(|bytes| bytes as u64)
+        });
+        section.finish();
+    }
+    if let Some(value) = fields.get("admin") {
+        edge::admin(&value, &mut system.admin);
+    }
+    fields.finish();
+    // Any port that is not 0: only what the file says is judged.
+    let somewhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    validate(&system.gateway(somewhere), "gateway.", problems);
+    system
+}
+
+fn shop(fields: &mut Fields<'_>, system: &mut SystemFile, problems: &Problems) {
+    let shop = &mut system.shop;
+    fields.set("address", &mut system.services, |value| value.parsed(edge::address_text));
+    fields.set("worker", &mut shop.worker, |value| {
+        value.integer(0..=127).and_then(|worker| u16::try_from(worker).ok())
+    });
+    fields.set("cache_bytes", &mut shop.cache_bytes, |value| {
+        value.bytes(64 << 10..=64 * GIB).map(|bytes| bytes as u64)
+    });
+    fields.set("cache_soft", &mut shop.cache_soft, positive);
+    fields.set("cache_hard", &mut shop.cache_hard, positive);
+    if shop.cache_soft > shop.cache_hard {
+        let message = format!("longer than cache_hard ({:?}), after which nothing is left", shop.cache_hard);
+        problems.add_later("shop.cache_soft".to_owned(), message);
+    }
+    fields.set("queue", &mut shop.queue, |value| value.integer(1..=1 << 20));
+    fields.set("max_watches", &mut shop.max_watches, |value| value.integer(0..=1_000_000));
+}

@@ -1,0 +1,370 @@
+//! What files say, and what is told of those that are wrong: a folder with a descriptor set, a text, and the golden
+//! list of errors.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use aqueduct_gateway::{Limits, Options, Probes, Timeouts};
+use aqueduct_shop::proto::DESCRIPTOR_SET;
+use aqueduct_telemetry::access::Target;
+use proptest::prelude::{any, prop, prop_assert, proptest};
+use tempfile::TempDir;
+
+use super::report::Problems;
+use super::value::Value;
+use super::{Config, Rejected, Source, gateway, read, read_gateway, read_system, system, tree};
+
+/// The smallest gateway configuration, as DESIGN fixes it for users.
+const SMALLEST: &str = r#"
+listen: [{ address: "127.0.0.1:8080" }]
+descriptors: [{ file: shop.pb }]            # a FileDescriptorSet
+upstreams: { orders: { endpoints: ["127.0.0.1:50051"] } }
+routes: [{ service: shop.v1.OrderService, upstream: orders }]
+"#;
+
+/// A folder with `shop.pb`, and `text` as `c.yaml`.
+fn folder(text: impl AsRef<[u8]>) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("shop.pb"), DESCRIPTOR_SET).unwrap();
+    fs::write(folder.path().join("c.yaml"), text).unwrap();
+    folder
+}
+
+/// What is told of a file, as `line:column: message`.
+fn errors(text: impl AsRef<[u8]>) -> Vec<String> {
+    let folder = folder(text);
+    match read(&folder.path().join("c.yaml")) {
+        Ok(config) => vec![format!("accepted: {config:?}")],
+        Err(rejected) => {
+            let prefix = format!("{}/c.yaml:", folder.path().display());
+            told(&rejected, false)
+                .lines()
+                .map(|line| line.strip_prefix(&prefix).unwrap_or(line).to_owned())
+                .collect()
+        }
+    }
+}
+
+/// What is told, without colours.
+fn told(rejected: &Rejected, carets: bool) -> String {
+    match rejected {
+        Rejected::Unreadable(why) => why.clone(),
+        Rejected::Wrong(wrong) => anstream::adapter::strip_str(&wrong.render(carets)).to_string(),
+    }
+}
+
+#[track_caller]
+fn check(text: impl AsRef<[u8]>, expect: &[&str]) {
+    assert_eq!(errors(text), expect);
+}
+
+/// The smallest configuration with one line more.
+#[track_caller]
+fn check_more(line: &str, expect: &[&str]) {
+    check(format!("{}{line}\n", SMALLEST.trim_start()), expect);
+}
+
+#[test]
+fn the_smallest_configuration_is_enough() {
+    let folder = folder(SMALLEST);
+    let file = read_gateway(&folder.path().join("c.yaml")).unwrap();
+    let options = &file.options;
+    assert_eq!(options.listen[0].address.to_string(), "127.0.0.1:8080");
+    assert_eq!(options.upstreams["orders"].endpoints, ["127.0.0.1:50051"]);
+    assert_eq!(options.routes[0].service, "shop.v1.OrderService");
+    assert_eq!(options.workers, 0);
+    assert_eq!((&options.limits, &options.timeouts), (&Limits::default(), &Timeouts::default()));
+    assert_eq!(options.probes, Some(Probes::default()));
+    assert_eq!(file.admin.unwrap().to_string(), "127.0.0.1:9900");
+    assert_eq!(file.access_log.target, None);
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let text = "\
+lisen: [{ address: \"127.0.0.1:8080\" }]
+listen:
+  - address: localhost:80
+  - adress: 1
+workers: many
+descriptors: [{ file: nope.pb }, { file: c.yaml }]
+upstreams:
+  orders: { endpoints: [\"127.0.0.1\", 5], connect_timeout: 15, idle_timeout: 5 parsecs }
+  orders: {}
+  other:
+routes:
+  - { service: shop.v1.OrderService, upstream: order }
+  - { servce: x }
+  - []
+limits: { body_bytes: 4MB, head_bytes: 1KiB, headers: 0 }
+timeouts: { request: 1000h, idle: 0s }
+probes: { healthz: health }
+admin: on
+access_log: { sample: 2 }
+";
+    check(
+        text,
+        &[
+            "1:1: unknown key `lisen`; did you mean `listen`?",
+            "3:14: `localhost:80` is not IP:PORT, such as 127.0.0.1:8080 or [::1]:8080 (names are not looked up)",
+            "4:5: `address` is missing",
+            "4:5: unknown key `adress`; did you mean `address`?",
+            "5:10: a whole number from 1 to 1024 is wanted here, not `many`",
+            "6:23: cannot read `nope.pb`: No such file or directory (os error 2)",
+            "8:25: `127.0.0.1` is not host:port, such as 127.0.0.1:50051",
+            "8:38: `5` is not host:port, such as 127.0.0.1:50051",
+            "8:59: a duration needs a unit, such as 15s or 15ms",
+            "8:77: `5 parsecs` is not a duration, such as 250ms, 15s, 5m or 1h",
+            "9:3: `orders` is already given in line 8",
+            "10:3: `endpoints` is missing",
+            "12:48: there is no upstream `order`; there are: orders, other",
+            "13:5: `service` is missing",
+            "13:5: `upstream` is missing",
+            "13:7: unknown key `servce`; did you mean `service`?",
+            "14:5: a mapping, such as { service: shop.v1.OrderService, upstream: orders }, is wanted here, not a list",
+            "15:23: `4MB` is not a size, such as 65536, 64KiB, 4MiB or 1GiB",
+            "15:40: a size from 8KiB to 16MiB is wanted here, not `1KiB`",
+            "15:55: a whole number from 1 to 10000 is wanted here, not `0`",
+            "16:22: a duration from 1ms to 720h is wanted here, not `1000h`",
+            "16:35: a duration from 1ms to 720h is wanted here, not `0s`",
+            "17:20: `health` is not a path, such as /healthz",
+            "18:8: a mapping, such as { address: \"127.0.0.1:8080\" }, is wanted here, not `on`",
+            "19:13: `file` is missing",
+            "19:23: a number from 0 to 1 is wanted here, not `2`",
+        ],
+    );
+}
+
+#[test]
+fn what_only_the_gateway_can_judge_stands_where_it_is_written() {
+    let text = "\
+descriptors: [{ file: shop.pb }]
+upstreams: { a.b: { endpoints: [\"x:1\", \"y\"] } }
+routes:
+  - { service: shop.v1.OrderServce, upstream: a.b }
+  - { service: grpc.health.v1.Health, upstream: a }
+  - { service: grpc.health.v1.Health, upstream: a.b }
+";
+    check(
+        text,
+        &[
+            "1:1: listen: name at least one address, such as 127.0.0.1:8080",
+            "2:40: `y` is not host:port, such as 127.0.0.1:50051",
+            "4:16: the descriptors have no service `shop.v1.OrderServce`; they have: shop.v1.OrderService, \
+             grpc.health.v1.Health",
+            "5:49: there is no upstream `a`; there are: a.b",
+            "6:16: `grpc.health.v1.Health` is routed twice",
+        ],
+    );
+}
+
+#[test]
+fn descriptor_files_that_are_none_are_told_at_their_name() {
+    let broken = |file: &str| errors(SMALLEST.trim_start().replace("shop.pb", file));
+    assert_eq!(broken("nope.pb"), ["2:23: cannot read `nope.pb`: No such file or directory (os error 2)"]);
+    assert_eq!(broken("."), ["2:23: cannot read `.`: Is a directory (os error 21)"]);
+    let [only] = broken("c.yaml").try_into().unwrap();
+    assert!(only.starts_with("2:23: c.yaml: "), "{only}");
+}
+
+#[test]
+fn types_are_checked_and_nothing_is_guessed() {
+    check_more("workers: \"4\"", &["5:10: a whole number from 1 to 1024 is wanted here, not `4`"]);
+    check_more("workers:", &["5:1: a whole number from 1 to 1024 is wanted here, not nothing"]);
+    check_more("workers: [4]", &["5:10: a whole number from 1 to 1024 is wanted here, not a list"]);
+    check_more("workers: { n: 4 }", &["5:10: a whole number from 1 to 1024 is wanted here, not a mapping"]);
+    check_more("limits: 4", &["5:9: a mapping, such as { body_bytes: 4MiB }, is wanted here, not `4`"]);
+    check_more("access_log: { file: \"\" }", &["5:21: text is wanted here, not ``"]);
+    let long = "x".repeat(1000);
+    let cut = format!("5:1: unknown key `{}…`; known here: ", "x".repeat(39));
+    let [only] = errors(format!("{}{long}: 1\n", SMALLEST.trim_start())).try_into().unwrap();
+    assert!(only.starts_with(&cut), "{only}");
+    // Nothing is as good as an empty section: its keys may all be commented out.
+    let folder = folder(format!("{SMALLEST}\nlimits:\ntimeouts:\n  # request: 1s\n"));
+    read_gateway(&folder.path().join("c.yaml")).unwrap();
+}
+
+#[test]
+fn texts_that_are_no_configuration() {
+    check("", &["1:1: the file is empty"]);
+    check("# nothing\n", &["1:1: the file is empty"]);
+    check("---\n", &["1:1: the file is empty"]);
+    check(
+        "[1]",
+        &["1:1: a mapping, such as listen: [{ address: \"127.0.0.1:8080\" }], is wanted here, not a list"],
+    );
+    check("a: 1\n---\nb: 2\n", &["2:1: a second document begins here; one file is one configuration"]);
+    check("a: b\n\tc: d\n", &["2:1: a tab indents this line; YAML wants spaces"]);
+    check(
+        "limits:\n  head_bytes: 8KiB\n \theaders: 1\n",
+        &["3:2: a tab indents this line; YAML wants spaces"],
+    );
+    check(b"admin: off\nlisten: \xff\n", &["2:9: not UTF-8 from here on"]);
+    check(b"\xff", &["1:1: not UTF-8 from here on"]);
+    let [only] = errors(vec![b' '; (1 << 20) + 1]).try_into().unwrap();
+    assert!(
+        only.starts_with("cannot read ") && only.ends_with("c.yaml: it is larger than 1024 KiB"),
+        "{only}"
+    );
+    let [only] = errors("listen: [{ address: x }").try_into().unwrap();
+    assert!(only.contains("not YAML: "), "{only}");
+    let deep = format!("listen: {}{}", "[".repeat(70), "]".repeat(70));
+    check(deep, &["1:72: nested deeper than 64 levels"]);
+}
+
+#[test]
+fn anchors_aliases_and_tags_are_refused() {
+    check_more(
+        "limits: &a !t { headers: &b 1 }\nadmin: *a",
+        &[
+            "5:9: anchors are not supported; write the value out where it is needed",
+            "5:9: tags are not supported",
+            "5:26: anchors are not supported; write the value out where it is needed",
+            "6:1: `address` is missing",
+            "6:8: aliases are not supported; write the value out",
+        ],
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told() {
+    let rejected = read(Path::new("/nowhere/c.yaml")).unwrap_err();
+    let expect = "cannot read /nowhere/c.yaml: No such file or directory (os error 2)";
+    assert_eq!(told(&rejected, false), expect);
+}
+
+#[test]
+fn each_command_knows_the_other_kind_of_file() {
+    let (alone, whole) = (folder(SMALLEST), folder("gateway: { workers: 2 }\nadmin: off\n"));
+    let path = |folder: &TempDir| folder.path().join("c.yaml");
+    let refused = told(&read_gateway(&path(&whole)).unwrap_err(), false);
+    assert!(refused.contains("c.yaml:1:1: this file is for the whole system: `aqueduct up"), "{refused}");
+    let refused = told(&read_system(&path(&alone)).unwrap_err(), false);
+    assert!(refused.contains("c.yaml:2:1: this file is for a gateway alone: `aqueduct gateway"), "{refused}");
+    assert!(matches!(read(&path(&alone)).unwrap(), Config::Gateway(_)));
+    assert!(matches!(read(&path(&whole)).unwrap(), Config::System(_)));
+}
+
+#[test]
+fn the_whole_system_has_sections() {
+    let text = r#"
+gateway: { listen: [{ address: "127.0.0.1:81" }], workers: 3, access_log: { file: a.log, sample: 0.5 } }
+shop: { address: "127.0.0.1:82", worker: 5, cache_soft: 1s }
+data: { dir: d, cache_bytes: 8MiB }
+admin: off
+"#;
+    let folder = folder(text);
+    let system = read_system(&folder.path().join("c.yaml")).unwrap();
+    let options = system.gateway(system.services);
+    assert_eq!((options.workers, options.upstreams["shop"].endpoints[0].as_str()), (3, "127.0.0.1:82"));
+    assert_eq!(options.listen[0].address.port(), 81);
+    assert_eq!(options.validate(), []);
+    assert_eq!((system.shop.worker, system.shop.cache_soft), (5, Duration::from_secs(1)));
+    assert_eq!((system.shop.data_dir, system.shop.store_cache_bytes), (folder.path().join("d"), 8 << 20));
+    assert_eq!(system.admin, None);
+    assert_eq!(system.access_log.target, Some(Target::File(folder.path().join("a.log"))));
+    check(
+        "gateway: { listen: [], routes: [] }\nshop: { worker: 128, cache_soft: 2m }\ndta: {}\n",
+        &[
+            "1:20: name at least one address, such as 127.0.0.1:8080",
+            "1:24: unknown key `routes`; known here: listen, workers, limits, timeouts, probes, access_log",
+            "2:17: a whole number from 0 to 127 is wanted here, not `128`",
+            "2:34: longer than cache_hard (60s), after which nothing is left",
+            "3:1: unknown key `dta`; did you mean `data`?",
+        ],
+    );
+}
+
+#[test]
+fn a_terminal_shows_the_line_and_the_place() {
+    let folder = folder("workers: many #\t\u{1b}[2J\n");
+    let rejected = read_gateway(&folder.path().join("c.yaml")).unwrap_err();
+    let text = told(&rejected, true);
+    let shown: Vec<_> = text.lines().filter(|line| line.starts_with("  ")).collect();
+    // The three keys that are missing are told where the mapping begins.
+    let line = "  1 | workers: many # \u{fffd}[2J";
+    assert_eq!(shown[..2], [line, "    | ^"]);
+    assert_eq!(shown[6..], [line, "    |          ^^^^"]);
+}
+
+#[test]
+fn a_long_line_is_shown_around_the_place() {
+    let folder = folder(format!("{}a: {{ x: {}, workers: 1 }}\n", SMALLEST.trim_start(), "y".repeat(500)));
+    let rejected = read_gateway(&folder.path().join("c.yaml")).unwrap_err();
+    let text = told(&rejected, true);
+    assert!(text.lines().all(|line| line.chars().count() < 300), "{text}");
+}
+
+/// The text between each "```yaml" and "```" of the documentation.
+fn examples() -> Vec<&'static str> {
+    let text = include_str!("../../../docs/configuration.md");
+    let blocks = text.split("```yaml\n").skip(1);
+    blocks.map(|block| block.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn the_documentations_examples_are_accepted() {
+    let examples = examples();
+    assert!(examples.len() >= 4, "{}", examples.len());
+    for text in examples {
+        let folder = folder(text);
+        read(&folder.path().join("c.yaml"))
+            .unwrap_or_else(|rejected| panic!("{text}\n{}", told(&rejected, false)));
+    }
+}
+
+/// Reads a text with everything at hand that reading it found.
+fn absent_keys(text: &str, kind: &str) -> (Vec<String>, Options) {
+    let folder = folder(text);
+    let problems = Problems::default();
+    let root = tree::parse(text, &problems).unwrap();
+    let fields = Value::root(&root, &problems).fields("").unwrap();
+    let source = Source { base: folder.path(), problems: &problems };
+    let options = match kind {
+        "gateway" => gateway::read(fields, source).options,
+        _ => system::read(fields, source).edge().clone(),
+    };
+    let absent = problems.absent.borrow().clone();
+    assert!(problems.into_sorted().is_empty(), "{text}");
+    (absent, options)
+}
+
+#[test]
+fn the_documentation_shows_every_key_with_its_default() {
+    let examples = examples();
+    let whole = |mark: &str| *examples.iter().find(|text| text.starts_with(mark)).unwrap();
+    let (absent, options) = absent_keys(whole("# Every key of a gateway's file"), "gateway");
+    assert_eq!(absent, Vec::<String>::new());
+    assert_eq!((options.limits, options.timeouts), (Limits::default(), Timeouts::default()));
+    assert_eq!(options.probes, Some(Probes::default()));
+    let upstream = aqueduct_gateway::Upstream::new(vec!["127.0.0.1:50051".to_owned()]);
+    assert_eq!(format!("{:?}", options.upstreams["orders"]), format!("{upstream:?}"));
+
+    let text = whole("# Every key of the whole system's file");
+    let (absent, options) = absent_keys(text, "system");
+    assert_eq!(absent, Vec::<String>::new());
+    assert_eq!((options.limits, options.timeouts), (Limits::default(), Timeouts::default()));
+    let folder = folder(text);
+    let mut system = read_system(&folder.path().join("c.yaml")).unwrap();
+    let default = super::SystemFile::default();
+    system.shop.data_dir.clone_from(&default.shop.data_dir);
+    assert_eq!(format!("{:?}", system.shop), format!("{:?}", default.shop));
+    assert_eq!((system.services, system.admin), (default.services, default.admin));
+}
+
+proptest! {
+    /// Whatever the bytes: an answer, at a place that is in the text or right behind it.
+    #[test]
+    fn any_text_is_answered(text in "[-a-z0-9:,{}\\[\\]\"'&*!#|> \t\n]{0,60}", bytes in prop::collection::vec(any::<u8>(), 0..20)) {
+        for input in [text.as_bytes(), &bytes] {
+            let folder = folder(input);
+            if let Err(Rejected::Wrong(wrong)) = read(&folder.path().join("c.yaml")) {
+                prop_assert!(!wrong.problems.is_empty());
+                let lines = wrong.text.lines().count() + 2;
+                prop_assert!(wrong.problems.iter().all(|it| (1..=lines).contains(&it.span.line)), "{wrong:?}");
+                prop_assert!(!wrong.render(true).is_empty());
+            }
+        }
+    }
+}

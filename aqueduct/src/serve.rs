@@ -1,0 +1,55 @@
+//! `aqueduct serve`: the order service alone.
+
+use std::time::Duration;
+
+use aqueduct_shop::Options;
+
+use crate::admin::{Admin, Facts};
+use crate::cli::ServeArgs;
+use crate::failure::Failure;
+use crate::process::{self, Process, stop_in_order};
+use crate::services::Services;
+
+/// How long a drain waits for calls in flight.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs until a signal, or until the store fails.
+pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
+    process::run(|process| serve(args, process))
+}
+
+async fn serve(args: &ServeArgs, process: Process) -> Result<(), Failure> {
+    let mut signals = process::signals()?;
+    let options = Options { data_dir: args.data.clone(), ..Options::default() };
+    let mut services = Services::start(options, args.listen, "--listen", &process).await?;
+    let admin = match Admin::bind(args.admin.or(None)) {
+        Ok(admin) => admin,
+        Err(error) => {
+            services.abandon().await;
+            return Err(error.into());
+        }
+    };
+    process.collect_runtimes(Vec::new);
+    let facts = Facts {
+        command: "serve",
+        edge: Vec::new(),
+        services: Some(services.address()),
+        data: Some(services.data().to_owned()),
+    };
+    let admin = admin.serve(&process, facts);
+    process.health.set_started();
+    let (address, data) = (services.address(), services.data().display());
+    tracing::info!(services = %address, %data, admin = ?admin, "the services listen");
+
+    tokio::select! {
+        signal = signals.next() => tracing::info!(signal = process::name(signal), "asked to stop"),
+        why = services.failed() => {
+            process.health.set_draining();
+            return Err(Failure::Runtime(why));
+        }
+    }
+    process.health.set_draining();
+    stop_in_order(&mut signals, services.stop(PATIENCE)).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
