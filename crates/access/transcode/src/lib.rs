@@ -4,6 +4,25 @@
 //! bindings of its services. Per request, [`Router::find`] picks a binding and the path variables, and a
 //! [`Transcoder`] (one per worker: it keeps the scratch memory) writes the request's protobuf bytes straight from
 //! the JSON body, and the response's JSON straight from the protobuf bytes. No message object is ever built.
+//!
+//! ```
+//! use aqueduct_transcode::{Options, Schema, Target, Transcoder};
+//!
+//! // The well-known types and google.rpc's error details are built in, so that an empty set will do here.
+//! let schema = Schema::decode(&[])?;
+//! let message = schema.message("google.rpc.BadRequest.FieldViolation").ok_or("not there")?;
+//! let target = Target { schema: &schema, message, options: &Options::default() };
+//! let mut transcoder = Transcoder::new();
+//!
+//! let mut wire = Vec::new();
+//! transcoder.json_to_wire(target, br#"{"field": "sku", "description": "is empty"}"#, &mut wire)?;
+//! assert_eq!(wire, b"\x0a\x03sku\x12\x08is empty");
+//!
+//! let mut json = Vec::new();
+//! transcoder.wire_to_json(target, &wire, &mut json)?;
+//! assert_eq!(json, br#"{"field":"sku","description":"is empty"}"#);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -33,3 +52,7 @@ pub use router::{Binding, BodyRule, Lookup, Match, RouteError, Router, RouterBui
 pub use schema::{MessageId, Method, Schema, SchemaError, Service};
 pub use status::{Code, Status, decode_grpc_message};
 pub use transcoder::{Request, Target, Transcoder};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -6,4 +6,6 @@ mod fixture;
 mod hostile;
 mod json_mapping;
 mod oracle;
+mod requests;
+mod status;
 mod wire;
