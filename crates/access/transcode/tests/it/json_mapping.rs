@@ -462,7 +462,7 @@ fn whole_texts() {
         "fString: expected the end of the string, but the JSON ends here (at byte 16)",
     );
     refuses(r#"{"fInt32""#, ErrorKind::Syntax, "expected \":\", but the JSON ends here (at byte 9)");
-    refuses(r#"{fInt32: 1}"#, ErrorKind::Syntax, "expected a field name in quotes, found fInt32 (at byte 1)");
+    refuses(r"{fInt32: 1}", ErrorKind::Syntax, "expected a field name in quotes, found fInt32 (at byte 1)");
 }
 
 #[test]

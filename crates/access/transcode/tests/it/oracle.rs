@@ -107,10 +107,10 @@ fn message(kind: &MessageDescriptor, source: &mut Source<'_>, depth: u32) -> Dyn
         "google.protobuf.Any" => any_message(&mut out, source, depth),
         // prost-reflect writes null for what is not finite in these.
         "google.protobuf.DoubleValue" => {
-            out.set_field_by_number(1, Value::F64(f64::from(source.byte()) / 2.0))
+            out.set_field_by_number(1, Value::F64(f64::from(source.byte()) / 2.0));
         }
         "google.protobuf.FloatValue" => {
-            out.set_field_by_number(1, Value::F32(f32::from(source.byte()) / 2.0))
+            out.set_field_by_number(1, Value::F32(f32::from(source.byte()) / 2.0));
         }
         _ => fields(kind, &mut out, source, depth),
     }

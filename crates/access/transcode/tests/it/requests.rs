@@ -247,6 +247,10 @@ fn bad_query_parameters_are_named() {
         unknown,
         "ttl.seconds: ttl is not a message whose fields can be set",
     );
+}
+
+#[test]
+fn doubled_query_parameters_are_named() {
     let twice = ErrorKind::Duplicate;
     refuses("GET", "/v1/books?name=a&flag=true&name=b", "", twice, "name: the parameter is there twice");
     refuses(
@@ -271,6 +275,10 @@ fn bad_query_parameters_are_named() {
         twice,
         "byPerson.name: another field of the same oneof is there already",
     );
+}
+
+#[test]
+fn bad_query_values_are_named() {
     let value = ErrorKind::Value;
     refuses("GET", "/v1/books?flag", "", value, "flag: expected true or false, found \"\"");
     refuses("GET", "/v1/books?flag=1", "", value, "flag: expected true or false, found \"1\"");
@@ -289,6 +297,7 @@ fn bad_query_parameters_are_named() {
     refuses("GET", "/v1/books?name=%zz", "", url, "name: a \"%\" must be followed by two hexadecimal digits");
     refuses("GET", "/v1/books?na%me=1", "", url, "na%me: a \"%\" must be followed by two hexadecimal digits");
     refuses("GET", "/v1/books?name=%ff", "", url, "name: the value is not UTF-8");
+    let unknown = ErrorKind::Unknown;
     let words = "name: the body is the whole request, so that there are no query parameters";
     refuses("POST", "/v1/books?name=a", "{}", unknown, words);
     let deep = format!("/v1/books?book.{}id=1", "author.firstBook.".repeat(1000));
