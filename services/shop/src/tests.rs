@@ -182,6 +182,21 @@ async fn a_slow_disk_refuses_what_exceeds_the_queue_and_acknowledges_after_the_c
     Arc::into_inner(inside).unwrap().shop.close().await.unwrap();
 }
 
+/// A renewal that is late has not reserved the present time, as after a jump of the clock. It comes, so orders wait.
+#[tokio::test]
+async fn a_late_renewal_delays_new_orders_and_refuses_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Arc::new(AtomicU64::new(aqueduct_runtime::clock::now_unix_ms()));
+    let clock = Arc::clone(&now);
+    let inside =
+        open(&folder, |options| options.clock = Clock::from_fn(move || clock.load(Relaxed)), |writer| writer);
+    for _ in 0..3 {
+        now.fetch_add(10_000, Relaxed);
+        assert_eq!(inside.create().await.unwrap().version, 1);
+    }
+    inside.shop.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_clock_set_back_refuses_new_orders_until_it_has_caught_up() {
     let folder = tempfile::tempdir().unwrap();

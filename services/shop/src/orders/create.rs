@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use aqueduct_fsm::Code as _;
-use aqueduct_ids::{IdError, Route};
+use aqueduct_ids::{Id, IdError, Route};
+use tokio::time::{Instant, sleep};
 use tonic::Response;
 
 use super::Orders;
@@ -13,11 +14,17 @@ use crate::refuse::Refusal;
 use crate::store::NewOrder;
 use crate::validate;
 
+/// How long a creation waits for the lease to be renewed. The renewal and the order go to the same disk: one that is
+/// slow makes orders slow, and only one that is stuck makes them fail.
+const RENEWAL_PATIENCE: Duration = Duration::from_secs(5);
+/// How often it looks. The lease sends no event, and a late renewal is rare.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
 pub(crate) async fn handle(orders: &Orders, request: CreateOrderRequest) -> Result<Response<Order>, Refusal> {
     let total_cents = validate::create(&request)?;
     // By the user, so that all orders of a user live on one shard and a list asks one shard only.
     let route = Route::of_hash(request.user_id.cast_unsigned());
-    let id = orders.ids.next_id(route).map_err(unminted)?;
+    let id = mint(orders, route).await.map_err(unminted)?;
     let CreateOrderRequest { user_id, items, note } = request;
     let mut order = Order { user_id, items, note, total_cents, ..Order::default() };
     let new = NewOrder::new(&order);
@@ -25,6 +32,16 @@ pub(crate) async fn handle(orders: &Orders, request: CreateOrderRequest) -> Resu
     order.id = id.as_i64();
     order::show(&mut order, created.state.code(), created.version);
     Ok(Response::new(order))
+}
+
+async fn mint(orders: &Orders, route: Route) -> Result<Id, IdError> {
+    let begin = Instant::now();
+    loop {
+        match orders.ids.next_id(route) {
+            Err(IdError::NotReserved) if begin.elapsed() < RENEWAL_PATIENCE => sleep(LOOK_EVERY).await,
+            minted => return minted,
+        }
+    }
 }
 
 fn unminted(error: IdError) -> Refusal {
