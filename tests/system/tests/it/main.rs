@@ -1,0 +1,23 @@
+//! The built binary from outside: real processes, real sockets, real ends by signal.
+//!
+//! `site` is where a system under test lives, `shop` talks to it as its users do, and `load` keeps a ledger of what
+//! was acknowledged. The other modules are the tests, one idea each.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what helpers meet ends the test")]
+
+#[path = "support/grpc.rs"]
+mod grpc;
+#[path = "support/load.rs"]
+mod load;
+#[path = "support/shop.rs"]
+mod shop;
+#[path = "support/site.rs"]
+mod site;
+
+mod bad_input;
+mod crash;
+mod durable;
+mod gateway_alone;
+mod lifecycle;
+mod orders;
+mod probes;
