@@ -176,9 +176,9 @@ mod tests {
     }
 
     #[test]
-    fn every_day_of_all_years_round_trips() {
+    fn all_years_round_trip() {
         let mut text = Vec::new();
-        for seconds in (MIN_SECONDS..=MAX_SECONDS).step_by(86_399) {
+        for seconds in (MIN_SECONDS..=MAX_SECONDS).step_by(5 * 86_399) {
             text.clear();
             assert!(put(seconds, 0, &mut text));
             assert_eq!(parse(&text), Some((seconds, 0)));
