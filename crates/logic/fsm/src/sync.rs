@@ -1,0 +1,15 @@
+//! The atomics of the crate: the standard ones, or loom's in a build with `--cfg aqueduct_loom`.
+
+#[cfg(not(aqueduct_loom))]
+pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, fence};
+
+#[cfg(aqueduct_loom)]
+pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, fence};
+
+/// Hashes keys to sets. Seeded at random, so that nobody who chooses keys can fill one set on purpose.
+#[cfg(not(aqueduct_loom))]
+pub(crate) type KeyHasher = foldhash::fast::RandomState;
+
+/// Hashes keys to sets, the same way in each iteration of a model.
+#[cfg(aqueduct_loom)]
+pub(crate) type KeyHasher = foldhash::fast::FixedState;
