@@ -281,7 +281,7 @@ async fn a_stale_answer_tells_its_age() {
     let request = GetOrderRequest { id };
     let stale = get::handle(&inside.shop.orders, &request).await.unwrap();
     let age: u64 = stale.metadata().get("x-aqueduct-age-ms").unwrap().to_str().unwrap().parse().unwrap();
-    assert!((20_000..21_000).contains(&age), "{age}");
+    assert!(age >= 20_000, "{age}");
     // The refresh that it began is done by the next turn of the runtime.
     while inside.shop.orders.cache.stats().refreshes == 0 || inside.shop.orders.cache.stats().loads < 2 {
         tokio::task::yield_now().await;
