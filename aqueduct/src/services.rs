@@ -62,8 +62,10 @@ impl Services {
     /// Resolves with the reason when they cannot go on.
     pub(crate) async fn failed(&mut self) -> anyhow::Error {
         tokio::select! {
-            why = self.shop.failed() => anyhow!("the store has failed: {why}; nothing more is acknowledged. \
-                Make sure that {} can be written, then start again", self.data.display()),
+            why = self.shop.failed() => {
+                let data = self.data.display();
+                anyhow!("{why}; nothing more is acknowledged: make sure that {data} can be written, then start again")
+            }
             served = &mut self.serving => match served {
                 Ok(Ok(())) => anyhow!("the gRPC server has ended"),
                 Ok(Err(error)) => error.into(),

@@ -30,7 +30,10 @@ fn a_disk_that_takes_no_more_ends_the_process() {
     }
     assert_eq!(up.process.wait_exit(within(30)).unwrap().code(), Some(1), "{}", up.process.printed());
     let reason = up.process.wait_line("error: ", within(10)).unwrap();
-    assert!(reason.contains("the store has failed") && reason.contains("data"), "{reason}");
+    assert!(
+        reason.contains("the store failed: ") && reason.contains("data can be written, then start again"),
+        "{reason}"
+    );
 
     let again = Up::start(&scratch, &[]);
     let mut edge = again.edge();

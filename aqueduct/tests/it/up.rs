@@ -35,6 +35,33 @@ fn it_tells_what_runs_where_and_its_lines_to_try_work() {
 }
 
 #[test]
+fn the_readmes_walk_through_works_as_it_is_written() {
+    let readme = include_str!("../../../README.md");
+    let blocks = readme.split("```sh\n").skip(1).filter_map(|block| block.split("```").next());
+    let commands: String = blocks.filter(|block| block.contains("curl")).collect();
+    let scratch = Scratch::new("readme");
+    let up = Up::start(&scratch, &[]);
+    let commands = commands
+        .replace("127.0.0.1:8080", &up.ports.edge.address().to_string())
+        .replace("127.0.0.1:9900", &up.ports.admin.address().to_string());
+    let output = Command::new("sh").args(["-c", &format!("{commands}\nwait")]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        r#""status":"SHIPPED","version":"3""#,
+        r#""status":"COMPLETED","version":"4""#,
+        r#"{"orders":[{"#,
+        r#"{"code":9,"message":"#,
+        r#"{"status":"ok","#,
+        r#""command":"up""#,
+        r#"aqueduct_gateway_requests_total{method="shop.v1.OrderService/PayOrder",code="OK"} 1"#,
+    ] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+    assert_eq!(said.matches(r#""status":"CREATED""#).count(), 1, "told by the watch only\n{said}");
+    assert_eq!(up.stop(), Some(0));
+}
+
+#[test]
 fn what_was_acknowledged_is_there_after_a_restart() {
     let scratch = Scratch::new("restart");
     let up = Up::start(&scratch, &[]);
