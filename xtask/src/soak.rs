@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::steps::Steps;
 use crate::tools::{self, NEXTEST};
-use crate::workspace::{root, target};
+use crate::workspace::{cargo, root, target};
 
 /// How long to go on.
 #[derive(Debug, clap::Args)]
@@ -16,7 +16,8 @@ Examples:
   cargo xtask soak --rounds 20 --cases 2000
   cargo xtask soak --rounds 1000         more ends by kill -9")]
 pub(crate) struct Args {
-    /// How often the crash tests end the system with kill -9 and look for what was acknowledged
+    /// How often the system is ended (kill -9, SIGTERM, a journal cut to what was synced) and what was acknowledged
+    /// looked for
     #[arg(long, default_value_t = 500)]
     rounds: u32,
     /// Generated cases a property
@@ -27,10 +28,12 @@ pub(crate) struct Args {
 pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
     tools::ensure(steps, &[tools::CC, tools::STRACE])?;
     let nextest = NEXTEST.program(steps)?;
-    steps.run("build", &mut crate::workspace::cargo("build --workspace --lib --bins --tests --examples"))?;
+    steps.run("build", &mut cargo("build --workspace --lib --bins --tests --examples"))?;
+    // The binary as users run it: optimised, it gets further between two ends, and other races become likely.
+    steps.run("build the binary", &mut cargo("build --release --package aqueduct"))?;
     let mut tests = Command::new(nextest);
     tests.current_dir(root()).args(["nextest", "run", "--workspace", "--profile", "soak"]);
-    tests.env("AQUEDUCT_BIN", target().join("debug/aqueduct"));
+    tests.env("AQUEDUCT_BIN", target().join("release/aqueduct"));
     tests.env("AQUEDUCT_ROUNDS", args.rounds.to_string()).env("PROPTEST_CASES", args.cases.to_string());
     steps.run("long tests", &mut tests)
 }

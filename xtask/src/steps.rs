@@ -1,10 +1,13 @@
 //! The steps of a task: each is announced, timed and remembered for the closing summary.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context as _, Result, bail};
+
+use crate::workspace::root;
 
 const TITLE: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -82,15 +85,16 @@ fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 
-/// The command as one could type it, with the variables that were set for it.
+/// The command as one could type it in the root, with the variables that were set for it.
 fn show(command: &Command) -> String {
     let variables = command.get_envs().filter_map(|(name, value)| {
         let value = value?.to_string_lossy();
         Some(format!("{}={}", name.to_string_lossy(), quote(&value)))
     });
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let words = words.map(|word| quote(&word.to_string_lossy()));
-    variables.chain(words).collect::<Vec<_>>().join(" ")
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let words = std::iter::once(program).chain(command.get_args()).map(|word| quote(&word.to_string_lossy()));
+    let root = format!("{}/", root().display());
+    variables.chain(words).collect::<Vec<_>>().join(" ").replace(&root, "")
 }
 
 fn quote(word: &str) -> String {
@@ -100,14 +104,17 @@ fn quote(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Steps, show};
+    use super::{Steps, root, show};
     use std::process::Command;
 
     #[test]
     fn a_command_is_shown_as_it_would_be_typed() {
-        let mut command = Command::new("cargo");
+        let mut command = Command::new("/toolchain/bin/cargo");
         command.args(["nextest", "run", "-E", "test(a b)"]).env("RUSTFLAGS", "--cfg x");
         assert_eq!(show(&command), "RUSTFLAGS='--cfg x' cargo nextest run -E 'test(a b)'");
+        let mut command = Command::new("true");
+        command.env("AQUEDUCT_BIN", root().join("target/debug/aqueduct"));
+        assert_eq!(show(&command), "AQUEDUCT_BIN=target/debug/aqueduct true");
     }
 
     #[test]
