@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 
-use aqueduct_kit::rounds;
+use aqueduct_kit::process::within;
+use aqueduct_kit::{Process, rounds, until};
 
 use crate::load::{End, Load, check_books, ids};
 use crate::site::{Site, no_panic};
@@ -49,15 +50,14 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
 #[test]
 fn a_kill_while_the_data_folder_is_made_leaves_one_that_can_be_opened() {
     let site = Site::new("birth");
-    let log = ["FORMAT", "ids/ids.lease", "store.part", "store", "store/keyspaces/4"];
-    for file in log {
+    for file in ["FORMAT", "ids/ids.lease", "store.part", "store", "store/keyspaces/4"] {
         if site.data().exists() {
             std::fs::remove_dir_all(site.data()).unwrap();
         }
-        let mut process = aqueduct_kit::Process::start("aqueduct up", &mut site.command()).unwrap();
+        let mut process = Process::start("aqueduct up", &mut site.command()).unwrap();
         let path = site.data().join(file);
         let there = || (path.exists() || process.exited().is_some()).then_some(());
-        assert!(aqueduct_kit::until(aqueduct_kit::process::within(30), there).is_some(), "no {file}");
+        assert!(until(within(30), there).is_some(), "no {file}");
         process.kill().unwrap();
         let _process = site.up();
         assert_eq!(site.shop().create(1).version, 1, "killed when there was {file}");

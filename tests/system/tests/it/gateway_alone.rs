@@ -6,7 +6,7 @@ use std::process::Command;
 use aqueduct_kit::process::within;
 use aqueduct_kit::{Client, Port, Process, Scratch, binary::workspace, until};
 
-use crate::grpc::{call, id_message};
+use crate::http2::{call, id_message};
 use crate::shop::{Shop, refused};
 use crate::site::{binary, no_panic};
 

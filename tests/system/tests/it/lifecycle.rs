@@ -1,51 +1,60 @@
 //! How the system starts, refuses to start, and stops.
 
-use std::net::TcpListener;
+use std::io::ErrorKind;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
 use aqueduct_kit::process::within;
-use aqueduct_kit::{Port, Scratch, until};
+use aqueduct_kit::{Client, rounds, until};
 
 use crate::load::{End, Load, check_books};
 use crate::shop::Shop;
-use crate::site::{Site, binary, fails, no_panic};
+use crate::site::{Site, fails, no_panic};
 
 /// What was read is answered: a client sees either a whole answer, or a connection that ends before the first byte of
 /// one, and then nothing was done.
 #[test]
 fn sigterm_under_load_fails_no_request() {
     let site = Site::new("sigterm");
-    let mut process = site.up();
-    let load = Load::start(site.edge(), 16, 1);
-    load.wait_acknowledged(400);
-    process.terminate().unwrap();
-    let (status, printed) = process.finish(within(60)).unwrap();
-    assert_eq!(status.code(), Some(0), "{printed}");
-    let books = load.end();
-    no_panic(&process);
+    for round in 0..rounds(2) {
+        let mut process = site.up();
+        let load = Load::start(site.edge(), 16, 1 + i64::from(round) * 100);
+        load.wait_acknowledged(300 + usize::try_from(round % 97).unwrap());
+        process.terminate().unwrap();
+        let (status, printed) = process.finish(within(60)).unwrap();
+        assert_eq!(status.code(), Some(0), "{printed}");
+        no_panic(&process);
+        let books = load.end();
 
-    let _process = site.up();
-    let mut shop = site.shop();
-    for book in &books {
-        let error = match &book.end {
-            Some(End::Unanswered(error)) => error,
-            Some(End::Refused(answer)) => panic!("a request failed: {answer}"),
-            None => panic!("a client without an end"),
-        };
-        let before_any_byte = matches!(
-            error.kind(),
-            std::io::ErrorKind::UnexpectedEof
-                | std::io::ErrorKind::ConnectionReset
-                | std::io::ErrorKind::ConnectionRefused
-                | std::io::ErrorKind::BrokenPipe
-        );
-        assert!(before_any_byte, "an answer broke off: {error}");
-        for entry in &book.orders {
-            let found = shop.get(entry.id);
-            assert_eq!(found.version, entry.acknowledged, "done without an answer: {entry:?}");
+        let _process = site.up();
+        let mut shop = site.shop();
+        for book in &books {
+            assert_ended_cleanly(book.end.as_ref());
+            assert_eq!(shop.list(book.user, 500).len(), book.orders.len(), "placed without an answer");
+            for entry in &book.orders {
+                let found = shop.get(entry.id);
+                assert_eq!(found.version, entry.acknowledged, "done without an answer: {entry:?}");
+            }
         }
+        check_books(&mut shop, &books);
     }
-    check_books(&mut shop, &books);
+}
+
+/// The client's last request ended before any byte of an answer.
+fn assert_ended_cleanly(end: Option<&End>) {
+    let error = match end {
+        Some(End::Unanswered(error)) => error,
+        Some(End::Refused(answer)) => panic!("a request failed: {answer}"),
+        None => panic!("a client without an end"),
+    };
+    let before_any_byte = matches!(
+        error.kind(),
+        ErrorKind::UnexpectedEof
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::BrokenPipe
+    );
+    assert!(before_any_byte, "an answer broke off: {error}");
 }
 
 /// A request is in flight from its first byte on: its body may still be on the way when the end begins.
@@ -68,9 +77,9 @@ fn a_request_whose_body_is_on_the_way_is_still_answered() {
     assert!(watch.next_line().unwrap().is_some());
 
     process.terminate().unwrap();
-    let refused = || std::net::TcpStream::connect(site.edge()).is_err().then_some(());
+    let refused = || TcpStream::connect(site.edge()).is_err().then_some(());
     assert!(until(within(30), refused).is_some(), "new connections are refused");
-    let ready = aqueduct_kit::Client::new(site.admin()).get("/readyz").unwrap();
+    let ready = Client::new(site.admin()).get("/readyz").unwrap();
     assert_eq!((ready.status(), ready.json()["status"].as_str()), (503, Some("draining")));
     client.send(rest.as_bytes()).unwrap();
     let answer = client.read_response(false).unwrap();
@@ -160,45 +169,4 @@ fn a_folder_of_another_version_is_refused_and_left_alone() {
     assert_eq!(std::fs::read_to_string(&format).unwrap(), "aqueduct-shop 999\n");
     std::fs::write(&format, "aqueduct-shop 1\n").unwrap();
     drop(site.up());
-}
-
-#[test]
-fn every_error_of_a_configuration_is_shown_with_line_and_column() {
-    let scratch = Scratch::new("config");
-    let bad = "\
-gateway:
-  listen: [{ address: \"127.0.0.1:99999\" }]
-  wrokers: 3
-  limits: { body_bytes: 4 potatoes }
-data: { dir: [] }
-";
-    let file = scratch.write("system.yaml", bad);
-    let places = ["2:23: ", "3:3: ", "4:25: ", "5:14: "];
-    for (arguments, code) in [(vec!["check"], 1), (vec!["up", "--config"], 2)] {
-        let (got, printed) = fails(Command::new(binary()).args(arguments).arg(&file));
-        assert_eq!(got, Some(code), "{printed}");
-        for place in places {
-            assert!(printed.contains(&format!("{}:{place}", file.display())), "no {place} in {printed}");
-        }
-        assert!(printed.contains("did you mean `workers`?"), "{printed}");
-        assert!(printed.ends_with("4 errors"), "{printed}");
-    }
-    check_one_line(
-        Command::new(binary()).args(["up", "--config", "/no/such.yaml"]).arg("--admin=off"),
-        2,
-        &[],
-    );
-}
-
-#[test]
-fn a_good_configuration_is_checked_without_being_run() {
-    let port = Port::free();
-    let scratch = Scratch::new("good");
-    let file = scratch
-        .write("system.yaml", format!("gateway: {{ listen: [{{ address: \"{}\" }}] }}", port.address()));
-    let output = Command::new(binary()).arg("check").arg(&file).current_dir(scratch.path()).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}");
-    assert!(text.contains("POST") && text.contains("/v1/orders/{id}:pay"), "{text}");
-    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1, "nothing was made");
 }

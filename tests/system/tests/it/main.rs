@@ -5,8 +5,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what helpers meet ends the test")]
 
-#[path = "support/grpc.rs"]
-mod grpc;
+#[path = "support/http2.rs"]
+mod http2;
 #[path = "support/load.rs"]
 mod load;
 #[path = "support/shop.rs"]

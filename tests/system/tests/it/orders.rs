@@ -6,8 +6,9 @@ use std::thread;
 
 use serde_json::{Value, json};
 
+use crate::http2;
 use crate::load::Faults;
-use crate::shop::{EVENTS, STATUSES, Shop, detail, good, refused};
+use crate::shop::{EVENTS, Order, STATUSES, Shop, detail, good, refused};
 use crate::site::{Site, no_panic};
 
 #[test]
@@ -38,6 +39,23 @@ fn an_order_is_placed_and_read_as_the_protobuf_mapping_says() {
     let head = shop.client.request("HEAD", &format!("/v1/orders/{}", order.id), &[], b"").unwrap();
     assert_eq!((head.status(), head.body.len()), (200, 0));
     no_panic(&process);
+}
+
+#[test]
+fn json_over_http_2_is_answered_as_over_http_1() {
+    let site = Site::new("http2");
+    let _process = site.up();
+    let placed = http2::post(site.edge(), "/v1/orders", &Shop::basket(1).to_string());
+    assert_eq!(placed.status(), 200);
+    let placed: Value = serde_json::from_slice(placed.body()).unwrap();
+    let id = Order::read(&placed).id;
+    assert_eq!(site.shop().try_get(id).unwrap().json(), placed);
+    let illegal = http2::post(site.edge(), &format!("/v1/orders/{id}:ship"), "{}");
+    assert_eq!(illegal.status(), 400);
+    let over_1 = site.shop().try_event(id, "ship", "").unwrap();
+    // The entries of a map have no order.
+    let illegal: Value = serde_json::from_slice(illegal.body()).unwrap();
+    assert_eq!(illegal, over_1.json());
 }
 
 #[test]
@@ -180,7 +198,7 @@ fn a_watch_shows_every_version_in_order_and_ends() {
 
 fn version_of(line: Option<String>) -> usize {
     let json: Value = serde_json::from_str(&line.expect("another line")).unwrap();
-    crate::shop::Order::read(&json).version
+    Order::read(&json).version
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(crate) struct Load {
 /// What one client knows.
 #[derive(Debug, Default)]
 pub(crate) struct Books {
-    user: i64,
+    pub(crate) user: i64,
     /// Its orders, each with the highest version that was acknowledged.
     pub(crate) orders: Vec<Entry>,
     /// Whether the very last request created an order and was not answered.
