@@ -197,14 +197,43 @@ fn parsed(json: &[u8]) -> Json {
     normal(serde_json::from_slice(json).unwrap())
 }
 
+/// prost-reflect prints wrappers of numbers that are not finite as null.
+fn without_infinities(json: Json) -> Json {
+    match json {
+        Json::String(text) if matches!(&*text, "NaN" | "Infinity" | "-Infinity") => Json::Null,
+        Json::Array(list) => list.into_iter().map(without_infinities).collect(),
+        Json::Object(map) => {
+            Json::Object(map.into_iter().map(|(key, value)| (key, without_infinities(value))).collect())
+        }
+        other => other,
+    }
+}
+
 /// Equal, or the same JSON: NaN is not equal to itself, and the bytes in an `Any` may have another order.
 fn same(left: &DynamicMessage, right: &DynamicMessage) -> bool {
     let json = |message| oracle_json(message).map(|json| parsed(&json));
     left == right || json(left) == json(right)
 }
 
+/// prost-reflect reads a map entry whatever wire type its tag has; here another type makes it an unknown field. So
+/// bytes are left out that look like such a tag, or like a field with a Struct somewhere inside.
+fn has_mistyped_map(wire: &[u8]) -> bool {
+    let maps = [51, 52, 53, 54, 55, 56, 57, 58, 90, 91];
+    let structs = [67, 74, 75, 76, 77, 89, 91, 92];
+    wire.windows(2).any(|pair| {
+        let tag = u32::from(pair[0] & 0x7f) | u32::from(pair[1]) << 7;
+        let is = |numbers: &[u32]| pair[0] >= 0x80 && numbers.contains(&(tag >> 3));
+        (is(&maps) && tag & 7 != 2) || is(&structs)
+    })
+}
+
+/// `PROPTEST_CASES=100000 cargo test -p aqueduct-transcode --release oracle` looks longer.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(500)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases()) })]
 
     #[test]
     fn wire_to_json_says_what_the_oracle_says(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
@@ -248,9 +277,11 @@ proptest! {
             wire.extend(prost::Message::encode_to_vec(&generated(bytes)));
         }
         let message = decode(EVERYTHING, &wire).unwrap();
-        if let Some(oracle) = oracle_json(&message) {
-            let json = to_json(EVERYTHING, &wire).unwrap();
-            prop_assert_eq!(parsed(json.as_bytes()), parsed(&oracle));
+        let Some(oracle) = oracle_json(&message) else { return Ok(()) };
+        match to_json(EVERYTHING, &wire) {
+            Ok(json) => prop_assert_eq!(parsed(json.as_bytes()), parsed(&oracle)),
+            // Durations whose parts came from two, with two signs; the oracle prints them.
+            Err(error) => prop_assert!(error.message() == "the duration is out of range", "{error}"),
         }
     }
 
@@ -273,8 +304,9 @@ proptest! {
         if let Ok(message) = decode(EVERYTHING, &wire)
             && let Some(oracle) = oracle_json(&message)
             && let Ok(json) = &ours
+            && !has_mistyped_map(&wire)
         {
-            prop_assert_eq!(parsed(json.as_bytes()), parsed(&oracle));
+            prop_assert_eq!(without_infinities(parsed(json.as_bytes())), without_infinities(parsed(&oracle)));
         }
         if let Ok(json) = ours {
             prop_assert!(serde_json::from_str::<Json>(&json).is_ok(), "{json}");
