@@ -144,7 +144,7 @@ impl<'s, 'a> Encoder<'s, 'a> {
     fn key(&mut self, message: &'s Message, next: usize, in_any: bool) -> Result<Key<'s>> {
         self.reader.peek();
         if let Some(field) = message.fields.get(next)
-            && self.reader.take_exactly(field.quoted_name())
+            && self.reader.take_name(&field.json_key)
         {
             self.reader.colon()?;
             return Ok(Key::Field(next, field));

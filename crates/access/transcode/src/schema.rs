@@ -6,6 +6,7 @@ mod error;
 mod features;
 mod http_rule;
 mod index;
+mod key;
 mod raw;
 mod service;
 mod tables;
@@ -19,6 +20,7 @@ use foldhash::HashMap;
 
 pub use error::SchemaError;
 pub(crate) use http_rule::HttpRule;
+pub(crate) use key::Key;
 pub use service::{Method, Service};
 pub(crate) use tables::{Enum, Field, Kind, Message, NO_ONEOF, Shape, WellKnown};
 

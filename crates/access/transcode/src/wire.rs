@@ -77,6 +77,16 @@ impl<'a> Cursor<'a> {
     /// A tag as field number and wire type; the number is in `1..2^29`.
     #[inline]
     pub(crate) fn tag(&mut self) -> Result<(u32, u8)> {
+        match self.bytes.get(self.pos) {
+            Some(&byte) if (8..0x80).contains(&byte) => {
+                self.pos += 1;
+                Ok((u32::from(byte >> 3), byte & 7))
+            }
+            _ => self.long_tag(),
+        }
+    }
+
+    fn long_tag(&mut self) -> Result<(u32, u8)> {
         let start = self.pos;
         let raw = self.varint()?;
         let number = (raw >> 3) as u32;

@@ -172,7 +172,8 @@ impl<'s, 'a> Printer<'s, 'a> {
 
     #[inline]
     fn put_key(&mut self, field: &Field) {
-        self.out.extend_from_slice(if self.options.proto_names { &field.proto_key } else { &field.json_key });
+        let key = if self.options.proto_names { &field.proto_key } else { &field.json_key };
+        key.put(&mut self.out);
     }
 
     /// The value of a field whose occurrences are the entries `from..to`. False when there is nothing to print: the

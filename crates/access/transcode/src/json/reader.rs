@@ -3,6 +3,7 @@
 use super::escape::unescape;
 use super::number::{self, Integer, NotInteger};
 use crate::error::{ErrorKind, TranscodeError};
+use crate::schema::Key;
 use crate::swar::find_special;
 
 type Result<T> = std::result::Result<T, TranscodeError>;
@@ -87,12 +88,20 @@ impl<'a> Reader<'a> {
 
     /// Takes these very bytes if they come next, without blanks.
     #[inline]
-    pub(crate) fn take_exactly(&mut self, bytes: &[u8]) -> bool {
+    fn take_exactly(&mut self, bytes: &[u8]) -> bool {
         let found = self.bytes.get(self.pos..).is_some_and(|rest| rest.starts_with(bytes));
         if found {
             self.pos += bytes.len();
         }
         found
+    }
+
+    /// Takes the name of a field in quotes, if it comes next, without blanks.
+    #[inline]
+    pub(crate) fn take_name(&mut self, key: &Key) -> bool {
+        let length = self.bytes.get(self.pos..).and_then(|rest| key.starts(rest));
+        self.pos += length.unwrap_or(0);
+        length.is_some()
     }
 
     /// Takes the `:` between a name and its value.

@@ -4,6 +4,7 @@ use foldhash::{HashMap, HashMapExt};
 
 use super::features::Features;
 use super::index::{NameIndex, NumberIndex};
+use super::key::Key;
 use super::raw;
 use super::service::{Method, Service};
 use super::tables::{Enum, Field, Kind, Message, NO_ONEOF, Shape, WellKnown};
@@ -221,22 +222,21 @@ impl<'a> Linker<'a> {
         }
         let packed = shape == Shape::Repeated && kind.packable() && raw.packed.unwrap_or(features.packed);
         let wire = if packed { wire_type::LEN } else { kind.wire_type() };
-        let mut field = Field {
+        let json_name = raw.json_name.map_or_else(|| json_name(raw.name), str::to_owned);
+        Ok(Field {
             number,
             tag: number << 3 | u32::from(wire),
             type_index,
             oneof,
             kind,
             shape,
+            wire: kind.wire_type(),
             packed,
-            json_key: Box::default(),
-            proto_key: Box::default(),
-            name: Box::default(),
-            json_name: Box::default(),
-        };
-        let json_name = raw.json_name.map_or_else(|| json_name(raw.name), str::to_owned);
-        field.set_names(raw.name, &json_name);
-        Ok(field)
+            json_key: Key::new(&json_name),
+            proto_key: Key::new(raw.name),
+            name: raw.name.into(),
+            json_name: json_name.into(),
+        })
     }
 
     fn kind(&self, raw: &raw::Field<'_>, full_name: &str) -> Result<(Kind, u32)> {
@@ -290,19 +290,11 @@ impl<'a> Linker<'a> {
 
 impl Field {
     fn set_names(&mut self, name: &str, json_name: &str) {
-        self.json_key = key(json_name);
-        self.proto_key = key(name);
+        self.json_key = Key::new(json_name);
+        self.proto_key = Key::new(name);
         self.name = name.into();
         self.json_name = json_name.into();
     }
-}
-
-/// `,"name":`. A `json_name` option may hold anything, quotes included.
-fn key(name: &str) -> Box<[u8]> {
-    let mut out = vec![b','];
-    crate::wire_to_json::string::put_string(&mut out, name);
-    out.push(b':');
-    out.into()
 }
 
 /// The names of the oneofs that are not made up for `optional`, and for each declared one its place among them.

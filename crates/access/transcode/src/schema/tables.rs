@@ -1,6 +1,7 @@
 //! The compiled tables: what the transcoder looks at for every field of every message, so flat and small.
 
 use super::index::{NameIndex, NumberIndex};
+use super::key::Key;
 use crate::wire::wire_type;
 
 /// A field type of descriptor.proto.
@@ -168,12 +169,13 @@ pub(crate) struct Field {
     pub(crate) oneof: u16,
     pub(crate) kind: Kind,
     pub(crate) shape: Shape,
+    /// The wire type of one value.
+    pub(crate) wire: u8,
     /// Whether repeated values are written packed.
     pub(crate) packed: bool,
-    /// `,"jsonName":`, the bytes between which every value is printed.
-    pub(crate) json_key: Box<[u8]>,
-    /// `,"proto_name":`.
-    pub(crate) proto_key: Box<[u8]>,
+    /// The JSON name, ready to be compared and printed; and the proto name.
+    pub(crate) json_key: Key,
+    pub(crate) proto_key: Key,
     pub(crate) name: Box<str>,
     pub(crate) json_name: Box<str>,
 }
@@ -183,14 +185,13 @@ impl Field {
         matches!(self.kind, Kind::Message | Kind::Group)
     }
 
-    pub(crate) fn is_repeated(&self) -> bool {
-        matches!(self.shape, Shape::Repeated | Shape::Map)
+    /// Whether a value of this wire type is a run of the field's values.
+    pub(crate) fn accepts(&self, wire: u8) -> bool {
+        wire == wire_type::LEN && self.shape == Shape::Repeated && self.kind.packable()
     }
 
-    /// `"jsonName"` with its quotes, as it stands in a JSON text.
-    #[inline]
-    pub(crate) fn quoted_name(&self) -> &[u8] {
-        self.json_key.get(1..self.json_key.len() - 1).unwrap_or_default()
+    pub(crate) fn is_repeated(&self) -> bool {
+        matches!(self.shape, Shape::Repeated | Shape::Map)
     }
 }
 

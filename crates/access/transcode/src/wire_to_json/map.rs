@@ -88,7 +88,7 @@ impl<'s> Printer<'s, '_> {
                 Ok(())
             }
             (kind, entry) => {
-                let bits = entry.map_or(Ok(0), |entry| self.bits(kind, entry))?;
+                let bits = entry.map_or(0, Entry::bits);
                 let quoted = matches!(
                     kind,
                     Kind::Int64 | Kind::SInt64 | Kind::SFixed64 | Kind::UInt64 | Kind::Fixed64
@@ -133,7 +133,8 @@ impl<'s> Printer<'s, '_> {
     fn map_key(&self, message: &Message, at: usize) -> Result<MapKey> {
         let mut key = MapKey { prefix: 0, start: 0, end: 0, entry: at };
         let (Some(entry), Some(field)) = (self.entry(at), message.fields.first()) else { return Ok(key) };
-        let mut cursor = self.cursor(entry.start as usize, entry.end as usize);
+        let (start, end) = entry.range();
+        let mut cursor = self.cursor(start, end);
         while !cursor.at_end() {
             let (number, wire) = cursor.tag()?;
             if number != 1 || wire != field.kind.wire_type() {

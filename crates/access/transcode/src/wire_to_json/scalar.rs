@@ -15,10 +15,10 @@ impl<'s> Printer<'s, '_> {
         let Some(entry) = self.entry(to - 1) else { return Ok(false) };
         let implicit = field.shape == Shape::Implicit;
         match field.kind {
-            Kind::String | Kind::Bytes if implicit && entry.start == entry.end => Ok(false),
+            Kind::String | Kind::Bytes if implicit && entry.range().0 == entry.range().1 => Ok(false),
             Kind::String | Kind::Bytes => self.text(field, entry).map(|()| true),
             kind => {
-                let bits = canonical(kind, self.bits(kind, entry)?);
+                let bits = canonical(kind, entry.bits());
                 if implicit && bits == 0 {
                     return Ok(false);
                 }
@@ -37,7 +37,7 @@ impl<'s> Printer<'s, '_> {
         match field.kind {
             Kind::String | Kind::Bytes => self.text(field, entry)?,
             kind => {
-                let bits = canonical(kind, self.bits(kind, entry)?);
+                let bits = canonical(kind, entry.bits());
                 if self.is_unknown_closed(field, bits) {
                     return Ok(false);
                 }
@@ -49,7 +49,8 @@ impl<'s> Printer<'s, '_> {
 
     /// The values of a packed run, each with a comma before it.
     pub(super) fn packed(&mut self, field: &'s Field, entry: Entry) -> Result<()> {
-        let mut cursor = self.cursor(entry.start as usize, entry.end as usize);
+        let (start, end) = entry.range();
+        let mut cursor = self.cursor(start, end);
         while !cursor.at_end() {
             let bits = canonical(field.kind, read_bits(&mut cursor, field.kind)?);
             self.count_element()?;
@@ -72,22 +73,18 @@ impl<'s> Printer<'s, '_> {
         }
     }
 
-    pub(super) fn bits(&self, kind: Kind, entry: Entry) -> Result<u64> {
-        Ok(read_bits(&mut self.cursor(entry.start as usize, entry.end as usize), kind)?)
-    }
-
     #[inline]
     pub(super) fn text(&mut self, field: &Field, entry: Entry) -> Result<()> {
-        let bytes = self.wire.get(entry.start as usize..entry.end as usize).unwrap_or_default();
+        let (start, end) = entry.range();
+        let bytes = self.wire.get(start..end).unwrap_or_default();
         if field.kind == Kind::Bytes {
             self.out.push(b'"');
             base64::encode(bytes, &mut self.out);
             self.out.push(b'"');
             return Ok(());
         }
-        put_utf8(&mut self.out, bytes).map_err(|at| {
-            TranscodeError::at(ErrorKind::Upstream, entry.start as usize + at, "the string is not UTF-8")
-        })
+        put_utf8(&mut self.out, bytes)
+            .map_err(|at| TranscodeError::at(ErrorKind::Upstream, start + at, "the string is not UTF-8"))
     }
 
     /// A numeric value from its [`canonical`] bits, as JSON writes its kind.

@@ -1,15 +1,16 @@
 //! The first pass over a message: an entry for each occurrence of a field it has, ordered by field.
 
 use super::{Place, Printer, Result};
-use crate::schema::{Field, Message, NO_ONEOF};
-use crate::wire::{Cursor, wire_type};
+use crate::schema::{Message, NO_ONEOF};
+use crate::wire::wire_type;
 
 /// One occurrence of a field.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
-    /// The value's bytes: behind the tag, and behind the length where there is one.
-    pub(super) start: u32,
-    pub(super) end: u32,
+    /// The bits of a number, read once; where the bytes of anything else begin and end, in 32 bits each.
+    value: u64,
+    /// Where its tag stands.
+    at: u32,
     /// Position of the field in its message; [`DEAD`] when another occurrence took its place.
     pub(super) field: u16,
     /// Whether it is a run of values.
@@ -20,8 +21,19 @@ pub(super) struct Entry {
 pub(super) const DEAD: u16 = u16::MAX;
 
 impl Entry {
+    /// The bits of a number.
+    pub(super) fn bits(self) -> u64 {
+        self.value
+    }
+
+    /// The bytes of a value that is no number.
+    pub(super) fn range(self) -> (usize, usize) {
+        ((self.value >> 32) as usize, self.value as u32 as usize)
+    }
+
     pub(super) fn place(self) -> Place {
-        Place::Piece { start: self.start as usize, end: self.end as usize }
+        let (start, end) = self.range();
+        Place::Piece { start, end }
     }
 }
 
@@ -47,8 +59,7 @@ impl<'s> Printer<'s, '_> {
             Place::Entries { from, to } => {
                 for at in from..to {
                     let Some(entry) = self.entry(at) else { break };
-                    let piece = (entry.start as usize, entry.end as usize);
-                    self.scan_piece(message, piece, &mut progress, depth)?;
+                    self.scan_piece(message, entry.range(), &mut progress, depth)?;
                 }
             }
         }
@@ -58,7 +69,7 @@ impl<'s> Printer<'s, '_> {
         if !progress.sorted {
             let found = self.scratch.entries.get_mut(base..).unwrap_or_default();
             // Later occurrences lie further behind, also over several pieces.
-            found.sort_unstable_by_key(|entry| (entry.field, entry.start));
+            found.sort_unstable_by_key(|entry| (entry.field, entry.at));
         }
         Ok(base)
     }
@@ -73,16 +84,26 @@ impl<'s> Printer<'s, '_> {
         let mut cursor = self.cursor(start, end);
         let entries = &mut self.scratch.entries;
         while !cursor.at_end() {
+            let at = cursor.pos as u32;
             let (number, wire) = cursor.tag()?;
-            let Some((index, field)) = message.by_number(number).filter(|(_, field)| accepts(field, wire))
-            else {
+            let found =
+                message.by_number(number).filter(|(_, field)| wire == field.wire || field.accepts(wire));
+            let Some((index, field)) = found else {
                 cursor.skip(number, wire, depth)?;
                 continue;
             };
-            let (start, end) = value_range(&mut cursor, number, wire, depth)?;
-            let packed = wire == wire_type::LEN && field.kind.packable();
+            let value = match wire {
+                wire_type::VARINT => cursor.varint()?,
+                wire_type::LEN => pack(cursor.len_range()?),
+                wire_type::FIXED64 => cursor.fixed64()?,
+                wire_type::FIXED32 => u64::from(cursor.fixed32()?),
+                _ => {
+                    let start = cursor.pos;
+                    pack((start, cursor.skip_group(number, depth)?))
+                }
+            };
             let index = index as u16;
-            entries.push(Entry { start: start as u32, end: end as u32, field: index, packed });
+            entries.push(Entry { value, at, field: index, packed: wire != field.wire });
             progress.sorted &= index >= progress.last;
             progress.last = index;
             if field.oneof != NO_ONEOF {
@@ -96,22 +117,8 @@ impl<'s> Printer<'s, '_> {
     }
 }
 
-/// Whether a value of this wire type is one of the field: its own, or a packed run.
+/// Two positions as one value; messages are below 4 GiB.
 #[inline]
-fn accepts(field: &Field, wire: u8) -> bool {
-    wire == field.kind.wire_type() || (wire == wire_type::LEN && field.is_repeated() && field.kind.packable())
-}
-
-#[inline]
-fn value_range(cursor: &mut Cursor<'_>, number: u32, wire: u8, depth: u32) -> Result<(usize, usize)> {
-    if wire == wire_type::LEN {
-        return Ok(cursor.len_range()?);
-    }
-    let start = cursor.pos;
-    if wire == wire_type::GROUP_START {
-        let end = cursor.skip_group(number, depth)?;
-        return Ok((start, end));
-    }
-    cursor.skip(number, wire, depth)?;
-    Ok((start, cursor.pos))
+fn pack((start, end): (usize, usize)) -> u64 {
+    (start as u64) << 32 | end as u64
 }

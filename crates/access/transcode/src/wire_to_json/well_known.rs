@@ -48,9 +48,10 @@ impl<'s, 'a> Printer<'s, 'a> {
         };
         match place {
             Place::Piece { start, end } => piece(start, end),
-            Place::Entries { from, to } => (from..to)
-                .filter_map(|at| self.entry(at))
-                .try_for_each(|entry| piece(entry.start as usize, entry.end as usize)),
+            Place::Entries { from, to } => (from..to).filter_map(|at| self.entry(at)).try_for_each(|entry| {
+                let (start, end) = entry.range();
+                piece(start, end)
+            }),
         }
     }
 
@@ -130,7 +131,7 @@ impl<'s, 'a> Printer<'s, 'a> {
             self.out.extend_from_slice(b"null");
             return Ok(());
         };
-        if field.kind == Kind::Double && !f64::from_bits(self.bits(Kind::Double, entry)?).is_finite() {
+        if field.kind == Kind::Double && !f64::from_bits(entry.bits()).is_finite() {
             let what = "a number in a google.protobuf.Value must be finite";
             return Err(TranscodeError::new(ErrorKind::Upstream, what));
         }
