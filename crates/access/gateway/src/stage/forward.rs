@@ -17,6 +17,7 @@ use crate::body::{Body, Expiry};
 use crate::reject::Reject;
 use crate::stage::Stage;
 use crate::stage::deadline::{GRPC_TIMEOUT, grpc_timeout};
+use crate::stage::normalize::once;
 use crate::upstream::connection::Answer;
 use crate::upstream::endpoint::{ConnectError, Endpoint};
 
@@ -90,7 +91,9 @@ fn request_head<B>(endpoint: &Endpoint, call: &Call<B>) -> Result<Request<()>, R
     *head.headers_mut() = call.headers.clone();
     if let Some(deadline) = call.deadline {
         let left = deadline.saturating_duration_since(Instant::now());
-        head.headers_mut().insert(GRPC_TIMEOUT, grpc_timeout(left));
+        let mut left = grpc_timeout(left);
+        once(&mut left);
+        head.headers_mut().insert(GRPC_TIMEOUT, left);
     }
     Ok(head)
 }

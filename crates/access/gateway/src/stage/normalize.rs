@@ -73,10 +73,17 @@ pub(crate) fn outbound(inbound: &HeaderMap, kind: Outbound, context: &Context) -
         out.insert(CONTENT_TYPE, crate::reject::APPLICATION_GRPC);
     }
     out.insert(TE, HeaderValue::from_static("trailers"));
-    if let Ok(traceparent) = HeaderValue::from_bytes(&context.traceparent()) {
+    if let Ok(mut traceparent) = HeaderValue::from_bytes(&context.traceparent()) {
+        once(&mut traceparent);
         out.insert(TRACEPARENT, traceparent);
     }
     out
+}
+
+/// Marks a value that no other request will have. HPACK then leaves its table alone: an entry that is never found again
+/// costs an insertion and an eviction on both sides, and pushes useful entries out.
+pub(crate) fn once(value: &mut HeaderValue) {
+    value.set_sensitive(true);
 }
 
 /// Whether a client's header goes on. A transcoded call loses what describes its JSON, and every `grpc-` header: those
