@@ -59,9 +59,7 @@ async fn carry<B: RequestBody>(
         let mut endpoint = pick::pick(upstream)?;
 
         exchange.enter(Stage::Transcode);
-        let kind = if found.is_some() { Outbound::Transcoded } else { Outbound::Grpc };
-        let headers = normalize::outbound(&head.headers, kind, &context);
-        let payload = match &found {
+        let mut payload = match &found {
             Some(found) => {
                 let (frame, length) = transcode::request(edge, found, &head, body).await?;
                 exchange.bytes_in = length as u64;
@@ -69,13 +67,16 @@ async fn carry<B: RequestBody>(
             }
             None => Payload::Stream(body),
         };
-        let mut call = Call { path: method.path.clone(), headers, payload, deadline };
+        let kind = if found.is_some() { Outbound::Transcoded } else { Outbound::Grpc };
 
         let mut attempt = 1;
         let answer = loop {
             exchange.enter(Stage::Forward);
             exchange.endpoint = Some(Rc::clone(endpoint));
-            match forward::forward(endpoint, &mut call).await {
+            // Made anew for each attempt: another one is rare, and keeping a copy would cost every request.
+            let headers = normalize::outbound(&head.headers, kind, &context);
+            let call = Call { path: method.path.clone(), headers, deadline };
+            match forward::forward(endpoint, call, &mut payload).await {
                 Err(reject) if reject.is_unprocessed() && attempt < ATTEMPTS => attempt += 1,
                 result => break result?,
             }

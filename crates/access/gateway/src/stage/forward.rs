@@ -29,12 +29,11 @@ pub(crate) trait RequestBody:
 
 impl<B: http_body::Body<Data = Bytes, Error: std::fmt::Display> + Unpin + 'static> RequestBody for B {}
 
-/// An upstream call that is ready to go, as often as it takes.
+/// The head of an upstream call.
 #[derive(Debug)]
-pub(crate) struct Call<B> {
+pub(crate) struct Call {
     pub(crate) path: PathAndQuery,
     pub(crate) headers: HeaderMap,
-    pub(crate) payload: Payload<B>,
     pub(crate) deadline: Option<Instant>,
 }
 
@@ -50,26 +49,27 @@ pub(crate) enum Payload<B> {
 }
 
 /// Sends the call and waits for the head of the answer. An error that [`Reject::is_unprocessed`] may be tried again
-/// with the same call.
+/// with the same payload.
 pub(crate) async fn forward<B: RequestBody>(
     endpoint: &Rc<Endpoint>,
-    call: &mut Call<B>,
+    call: Call,
+    payload: &mut Payload<B>,
 ) -> Result<Answer, Reject> {
     let lease = endpoint.acquire().await.map_err(|error| unreachable(&error))?;
     let head = request_head(endpoint, call)?;
-    let end = matches!(&call.payload, Payload::Stream(body) if body.is_end_stream());
+    let end = matches!(payload, Payload::Stream(body) if body.is_end_stream());
     let (response, mut send) = lease.send(head, end).map_err(|error| failed(&error).unprocessed())?;
-    match &call.payload {
+    match payload {
         Payload::Whole(frame) => send.send_data(frame.clone(), true).map_err(|error| failed(&error))?,
         Payload::Stream(_) if end => {}
         Payload::Stream(_) => {
-            if let Payload::Stream(body) = std::mem::replace(&mut call.payload, Payload::Gone) {
+            if let Payload::Stream(body) = std::mem::replace(payload, Payload::Gone) {
                 task::spawn_local("request-pump", pump(body, send));
             }
         }
         Payload::Gone => return Err(Reject::new(Stage::Forward, "upstream_reset", Code::Unavailable, RESET)),
     }
-    let may_repeat = matches!(call.payload, Payload::Whole(_));
+    let may_repeat = matches!(payload, Payload::Whole(_));
     match response.await {
         Ok(response) => Ok(Answer::new(response, lease)),
         Err(error) if may_repeat && refused(&error) => Err(failed(&error).unprocessed()),
@@ -77,18 +77,18 @@ pub(crate) async fn forward<B: RequestBody>(
     }
 }
 
-fn request_head<B>(endpoint: &Endpoint, call: &Call<B>) -> Result<Request<()>, Reject> {
+fn request_head(endpoint: &Endpoint, call: Call) -> Result<Request<()>, Reject> {
     let mut uri = UriParts::default();
     uri.scheme = Some(Scheme::HTTP);
     uri.authority = Some(endpoint.authority().clone());
-    uri.path_and_query = Some(call.path.clone());
+    uri.path_and_query = Some(call.path);
     let uri = Uri::from_parts(uri)
         .map_err(|_| Reject::new(Stage::Forward, "uri", Code::Internal, "the call has no valid URI"))?;
     let mut head = Request::new(());
     *head.method_mut() = Method::POST;
     *head.uri_mut() = uri;
     *head.version_mut() = Version::HTTP_2;
-    *head.headers_mut() = call.headers.clone();
+    *head.headers_mut() = call.headers;
     if let Some(deadline) = call.deadline {
         let left = deadline.saturating_duration_since(Instant::now());
         let mut left = grpc_timeout(left);

@@ -107,10 +107,10 @@ async fn call(edge: &Edge, index: usize, path: &'static str) -> Result<(Code, By
         let mut headers = HeaderMap::new();
         headers.insert(http::header::CONTENT_TYPE, APPLICATION_GRPC);
         headers.insert(http::header::TE, HeaderValue::from_static("trailers"));
-        let payload: Payload<Empty<Bytes>> = Payload::Whole(Bytes::from_static(&[0; FRAME_HEAD]));
+        let mut payload: Payload<Empty<Bytes>> = Payload::Whole(Bytes::from_static(&[0; FRAME_HEAD]));
         let deadline = Some(Instant::now() + PATIENCE);
-        let mut call = Call { path: PathAndQuery::from_static(path), headers, payload, deadline };
-        let mut answer = forward(endpoint, &mut call).await?;
+        let call = Call { path: PathAndQuery::from_static(path), headers, deadline };
+        let mut answer = forward(endpoint, call, &mut payload).await?;
         let mut deframer = Deframer::default();
         let mut message = Bytes::new();
         while let Some(Ok(data)) = answer.body.data().await {
