@@ -179,10 +179,7 @@ impl<'s, 'a> Printer<'s, 'a> {
     /// The value of a field whose occurrences are the entries `from..to`. False when there is nothing to print: the
     /// default of a field without presence, or no element.
     fn value(&mut self, field: &'s Field, from: usize, to: usize, depth: u32) -> Result<bool> {
-        if self.out.len() > self.end {
-            let text = format!("the JSON would be longer than {} bytes", self.options.output_bytes);
-            return Err(TranscodeError::new(ErrorKind::Upstream, text));
-        }
+        self.check_output()?;
         match (field.shape, field.kind) {
             (Shape::Map, _) => self.map(field, from, to, depth),
             (Shape::Repeated, _) => self.list(field, from, to, depth),
@@ -238,6 +235,15 @@ impl<'s, 'a> Printer<'s, 'a> {
             return Err(TranscodeError::new(ErrorKind::Upstream, what));
         };
         self.elements = left;
+        self.check_output()
+    }
+
+    #[inline]
+    fn check_output(&self) -> Result<()> {
+        if self.out.len() > self.end {
+            let text = format!("the JSON would be longer than {} bytes", self.options.output_bytes);
+            return Err(TranscodeError::new(ErrorKind::Upstream, text));
+        }
         Ok(())
     }
 

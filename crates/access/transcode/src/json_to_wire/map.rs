@@ -4,7 +4,7 @@ use super::{Encoder, Result, scalar};
 use crate::error::{ErrorKind, TranscodeError};
 use crate::json::{Text, number};
 use crate::schema::{Field, Kind};
-use crate::wire::{close_len, open_len, put_varint};
+use crate::wire::{Cursor, close_len, open_len, put_varint};
 
 /// Where the content of a key was written. Keys are compared by their wire bytes, so that `"1"` and `"1.0"` are one.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,7 @@ impl<'s> Encoder<'s, '_> {
                 break;
             }
         }
-        self.check_keys(first)?;
+        self.check_keys(first, key.kind)?;
         self.scratch.keys.truncate(first);
         Ok(())
     }
@@ -80,7 +80,7 @@ impl<'s> Encoder<'s, '_> {
     }
 
     /// Sorts the keys of the map that just ended, so that equal ones meet.
-    fn check_keys(&mut self, first: usize) -> Result<()> {
+    fn check_keys(&mut self, first: usize, kind: Kind) -> Result<()> {
         let out = &self.out;
         let bytes = |key: &KeySpan| out.get(key.start..key.end).unwrap_or_default();
         let keys = self.scratch.keys.get_mut(first..).unwrap_or_default();
@@ -89,10 +89,15 @@ impl<'s> Encoder<'s, '_> {
         }
         keys.sort_unstable_by(|a, b| a.prefix.cmp(&b.prefix).then_with(|| bytes(a).cmp(bytes(b))));
         let equal = |a: &KeySpan, b: &KeySpan| a.prefix == b.prefix && bytes(a) == bytes(b);
-        if keys.windows(2).any(|pair| equal(&pair[0], &pair[1])) {
-            return Err(self.duplicate("a key is there twice"));
+        let Some([key, _]) = keys.windows(2).find(|pair| equal(&pair[0], &pair[1])) else { return Ok(()) };
+        let error = TranscodeError::at(ErrorKind::Duplicate, self.reader.pos, "a key is there twice");
+        // Only a string shows what it is; it stands behind its length.
+        match Cursor::new(bytes(key)).len_bytes() {
+            Ok(text) if kind == Kind::String => {
+                Err(error.in_index(format_args!("{:?}", String::from_utf8_lossy(text))))
+            }
+            _ => Err(error),
         }
-        Ok(())
     }
 }
 

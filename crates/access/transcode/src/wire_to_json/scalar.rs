@@ -59,10 +59,6 @@ impl<'s> Printer<'s, '_> {
                 self.put_number(field, bits);
             }
         }
-        if self.out.len() > self.end {
-            let text = format!("the JSON would be longer than {} bytes", self.options.output_bytes);
-            return Err(TranscodeError::new(ErrorKind::Upstream, text));
-        }
         Ok(())
     }
 

@@ -80,6 +80,10 @@ fn output_is_bounded() {
     let wire = [b"\xd2\x02\xe8\x07".to_vec(), vec![0; 1000]].concat();
     let error = print_with(options, &wire).unwrap_err();
     assert!(error.to_string().contains("longer than 10000 bytes"), "{error}");
+    // The same unpacked, and without a list.
+    assert!(print_with(options, &b"\xd0\x02\x00".repeat(1000)).is_err());
+    let tight = Options { output_bytes: 5, ..Options::default() };
+    assert!(print_with(tight, b"\x18\x01\x20\x01").is_err());
 }
 
 #[test]

@@ -230,14 +230,21 @@ fn duplicates() {
     refuses(
         r#"{"mStringString": {"a": "1", "b": "", "a": "2"}}"#,
         twice,
-        "mStringString: a key is there twice (at byte 47)",
+        "mStringString[\"a\"]: a key is there twice (at byte 47)",
     );
     refuses(
         r#"{"mInt32Int64": {"1": 1, "1.0": 2}}"#,
         twice,
         "mInt32Int64: a key is there twice (at byte 34)",
     );
-    refuses(r#"{"wStruct": {"a": 1, "\u0061": 2}}"#, twice, "wStruct: a key is there twice (at byte 33)");
+    // A long value moves its key when its length is written.
+    let long = format!(r#"{{"mStringString": {{"a": "", "a": "{}"}}}}"#, "x".repeat(200));
+    refuses(&long, twice, "mStringString[\"a\"]: a key is there twice (at byte 236)");
+    refuses(
+        r#"{"wStruct": {"a": 1, "\u0061": 2}}"#,
+        twice,
+        "wStruct[\"a\"]: a key is there twice (at byte 33)",
+    );
     refuses(
         r#"{"wAny": {"@type": "x/test.v1.Nested", "@type": "x/test.v1.Nested"}}"#,
         twice,

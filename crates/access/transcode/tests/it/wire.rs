@@ -48,6 +48,9 @@ fn lists_are_collected_packed_or_not() {
     wire.extend(field(33, &[]));
     prints(&wire, r#"{"fInt32":5,"rInt32":[1,2,3,4]}"#);
     prints(&field(44, &[1, 2]), r#"{"rUnpacked":[1,2]}"#);
+    let many: Vec<u8> = (0..100).flat_map(|n| [field(14, b""), field(33, &[n])].concat()).collect();
+    let numbers: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+    prints(&many, &format!("{{\"rInt32\":[{}]}}", numbers.join(",")));
     prints(&field(33, &[]), "{}");
     prints(
         &[field(40, b"a"), field(14, b"x"), field(40, b"b")].concat(),
