@@ -77,6 +77,11 @@ impl Exchange {
         self.started
     }
 
+    /// When the request entered the stage it is in.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
+    }
+
     /// The stage the request is in.
     pub(crate) fn stage(&self) -> Stage {
         self.stage

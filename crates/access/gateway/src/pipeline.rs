@@ -52,6 +52,10 @@ async fn carry<B: RequestBody>(
     exchange.enter(Stage::Deadline);
     let times = &edge.shared.options.timeouts;
     let deadline = deadline::decide(&mut head.headers, exchange.started(), method.timeout, times)?;
+    // Timers are no finer than a millisecond: what has passed already is said here.
+    if deadline.is_some_and(|deadline| deadline <= exchange.since()) {
+        return Err(Reject::deadline(Stage::Deadline));
+    }
 
     let work = async {
         exchange.enter(Stage::Pick);

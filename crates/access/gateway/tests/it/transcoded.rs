@@ -85,6 +85,13 @@ fn a_deadline_answers_504_and_resets_the_upstream() {
 }
 
 #[test]
+fn a_deadline_that_has_passed_already_is_not_sent_on() {
+    let setup = Setup::start();
+    assert_eq!(setup.connect().get("/v1/say/x", "grpc-timeout: 1n\r\n").status, 504);
+    assert!(setup.backend.seen.headers.lock().unwrap().is_empty());
+}
+
+#[test]
 fn a_client_that_goes_away_resets_the_upstream() {
     let setup = Setup::start();
     let mut client = setup.connect();
