@@ -101,9 +101,9 @@ impl<K, V, E> Builder<K, V, E> {
     }
 
     /// The memory entries may take, their bookkeeping included (default 64 MiB). Slots live in vectors that double;
-    /// the charge assumes the worst, so the memory in use stays below and, full, is at least half of it. An
-    /// entry larger than a shard (the capacity by 4 times the cores, roughly) is not kept. Beside the capacity
-    /// there is at most half a MiB for fences, and what [`max_loads`](Self::max_loads) loads need.
+    /// the charge assumes the worst, so the memory in use stays below and, full, is about half of it or more (40 %
+    /// for values of a few bytes). An entry larger than a shard (the capacity by 4 times the cores, roughly) is not
+    /// kept. Beside the capacity there is at most half a MiB for fences, and what [`max_loads`](Self::max_loads) loads need.
     pub fn capacity_bytes(mut self, bytes: u64) -> Self {
         self.capacity_bytes = bytes;
         self
