@@ -88,6 +88,7 @@ impl Gateway {
         let durations = families.duration.clone();
         observers.health.watch_latency(move || durations.total());
         let shared = Shared::new(options, compiled, families, observers.access, observers.health);
+        let checks = upstream::health::register(&shared);
         let (handle, drain) = drain::channel();
         let (stop, stopped) = watch::channel(false);
         let sockets = Mutex::new(sockets);
@@ -96,7 +97,7 @@ impl Gateway {
             let listeners = sockets.get_mut(index).map(std::mem::take).unwrap_or_default();
             let edge = Edge::new(&shared);
             if index == 0 {
-                upstream::health::watch(&edge);
+                upstream::health::watch(&edge, checks.clone());
             }
             work(edge, listeners, drain.per_worker(), stopped.clone())
         })?;

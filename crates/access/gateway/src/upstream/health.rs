@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue};
 use http_body_util::Empty;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::edge::Edge;
+use crate::edge::{Edge, Shared};
 use crate::grpc::{Deframer, FRAME_HEAD};
 use crate::reject::{APPLICATION_GRPC, GRPC_STATUS, Reject};
 use crate::stage::forward::{Call, Payload, forward};
@@ -31,21 +31,28 @@ const LIMIT: usize = 64 << 10;
 /// Dependencies one upstream may name.
 const MAX_DEPENDENCIES: usize = 64;
 
-/// Starts asking every upstream that wants it. Called by one worker, with connections of its own.
-pub(crate) fn watch(edge: &Rc<Edge>) {
-    let asked: Vec<_> = (0..edge.upstreams.len()).filter(|index| asks(edge, *index)).collect();
-    // The last upstream of many is not the only one.
+/// Registers the check of every upstream that is asked. Before the gateway counts as started: joining waits for the checks
+/// that are known by then.
+pub(crate) fn register(shared: &Shared) -> Vec<(String, Check)> {
+    let asked: Vec<_> = shared
+        .options
+        .upstreams
+        .iter()
+        .filter(|(_, upstream)| upstream.health)
+        .map(|(name, _)| name)
+        .collect();
+    // One of many that is down is not the end.
     let on_failure = if asked.len() > 1 { OnFailure::Degraded } else { OnFailure::Unavailable };
-    for index in asked {
-        let Some(upstream) = edge.upstreams.get(index) else { continue };
-        let check = edge.shared.health.check(&upstream.name, on_failure);
-        task::spawn_local("upstream-health", ask_forever(Rc::clone(edge), index, check));
-    }
+    asked.into_iter().map(|name| (name.clone(), shared.health.check(name, on_failure))).collect()
 }
 
-fn asks(edge: &Edge, index: usize) -> bool {
-    let options = edge.upstreams.get(index).and_then(|it| edge.shared.options.upstreams.get(&it.name));
-    options.is_some_and(|options| options.health)
+/// Starts asking. Called by one worker, which has the connections.
+pub(crate) fn watch(edge: &Rc<Edge>, checks: Vec<(String, Check)>) {
+    for (name, check) in checks {
+        if let Some(index) = edge.upstreams.iter().position(|upstream| upstream.name == name) {
+            task::spawn_local("upstream-health", ask_forever(Rc::clone(edge), index, check));
+        }
+    }
 }
 
 async fn ask_forever(edge: Rc<Edge>, index: usize, check: Check) {

@@ -112,3 +112,16 @@ fn a_used_port_is_an_error_that_names_it() {
     let error = Gateway::start(options, observers).unwrap_err().to_string();
     assert!(error.contains(&setup.address.to_string()), "{error}");
 }
+
+#[test]
+fn a_gateway_is_not_ready_before_its_upstreams_have_answered() {
+    let mut options = options(vec!["127.0.0.1:1".into()]);
+    options.upstreams.get_mut("echo").unwrap().health = true;
+    let health = Health::new();
+    let observers = Observers { registry: &Registry::new(), access: None, health: health.clone() };
+    let gateway = Gateway::start(options, observers).unwrap();
+    // At once, as the binary does: whether a worker has begun to ask must not matter.
+    health.set_started();
+    assert_eq!(health.readyz().status, 503);
+    drop(gateway);
+}
