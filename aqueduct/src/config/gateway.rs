@@ -108,7 +108,7 @@ fn routes(value: &Value<'_>) -> Vec<Route> {
 
 /// A route that is incomplete keeps its place: the ones behind it keep their numbers.
 fn route(item: &Value<'_>) -> Route {
-    let mut route = Route { service: String::new(), upstream: String::new(), timeout: None };
+    let mut route = Route::new("", "");
     let Some(mut fields) = item.fields("{ service: shop.v1.OrderService, upstream: orders }") else {
         return route;
     };

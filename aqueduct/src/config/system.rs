@@ -57,11 +57,7 @@ impl SystemFile {
         Options {
             descriptors: vec![Descriptors { name: name(), bytes: DESCRIPTOR_SET.to_vec() }],
             upstreams: [(name(), upstream)].into(),
-            routes: vec![Route {
-                service: "shop.v1.OrderService".to_owned(),
-                upstream: name(),
-                timeout: None,
-            }],
+            routes: vec![Route::new("shop.v1.OrderService", name())],
             ..self.edge.clone()
         }
     }

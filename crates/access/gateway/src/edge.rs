@@ -2,28 +2,26 @@
 //! own upstream connections, routes and scratch memory.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aqueduct_telemetry::access::AccessLog;
 use aqueduct_telemetry::health::Health;
-use aqueduct_transcode::{Binding, Router, Schema, Transcoder};
-use foldhash::fast::RandomState;
-use http::uri::PathAndQuery;
+use aqueduct_transcode::Transcoder;
+use tokio::sync::watch;
 
-use crate::metrics::{Families, MethodMetrics, Metrics};
-use crate::options::{Compiled, Options};
+use crate::metrics::{Families, Metrics};
+use crate::options::Options;
+use crate::routes::{Compiled, MethodRoute, Routes};
 use crate::upstream::Upstream;
 use crate::upstream::endpoint::Endpoint;
 
-/// The part that all workers have in common. Immutable.
+/// The part that all workers have in common.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) options: Options,
-    pub(crate) schema: Schema,
-    pub(crate) router: Router,
+    /// The newest routes; every worker follows it.
+    pub(crate) compiled: watch::Sender<Arc<Compiled>>,
     pub(crate) families: Families,
     pub(crate) access: Option<AccessLog>,
     pub(crate) health: Health,
@@ -37,27 +35,14 @@ impl Shared {
         access: Option<AccessLog>,
         health: Health,
     ) -> Arc<Self> {
-        let Compiled { schema, router } = compiled;
-        Arc::new(Self { options, schema, router, families, access, health })
+        let compiled = watch::Sender::new(Arc::new(compiled));
+        Arc::new(Self { options, compiled, families, access, health })
     }
 
     /// The share of a bound that one worker may use; at least one.
     pub(crate) fn per_worker(&self, bound: usize) -> usize {
         bound.div_ceil(self.options.worker_count()).max(1)
     }
-}
-
-/// A gRPC method and where its calls go.
-#[derive(Debug)]
-pub(crate) struct MethodRoute {
-    /// `shop.v1.OrderService/GetOrder`, as in the metrics.
-    pub(crate) name: Box<str>,
-    /// The `:path` of a call.
-    pub(crate) path: PathAndQuery,
-    /// The default deadline; streams have none.
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) metrics: MethodMetrics,
-    upstream: usize,
 }
 
 /// One worker's side of the gateway.
@@ -69,7 +54,7 @@ pub(crate) struct Edge {
     /// Borrowed for one message at a time, never across an await.
     pub(crate) transcoder: RefCell<Transcoder>,
     pub(crate) upstreams: Vec<Upstream>,
-    methods: HashMap<Box<str>, Rc<MethodRoute>, RandomState>,
+    routes: RefCell<Rc<Routes>>,
     in_flight: Cell<usize>,
     max_in_flight: usize,
 }
@@ -83,11 +68,12 @@ impl Edge {
             Upstream { name: name.clone(), endpoints: endpoints.collect(), next: Cell::new(0) }
         });
         let upstreams: Vec<_> = upstreams.collect();
+        let compiled = Arc::clone(&shared.compiled.borrow());
         Rc::new(Self {
             metrics: shared.families.worker(),
             access: shared.access.as_ref().map(AccessLog::per_worker),
             transcoder: RefCell::new(Transcoder::new()),
-            methods: methods(shared, &upstreams),
+            routes: RefCell::new(Routes::new(compiled, shared, &upstreams)),
             upstreams,
             in_flight: Cell::new(0),
             max_in_flight: shared.per_worker(shared.options.limits.requests),
@@ -95,15 +81,21 @@ impl Edge {
         })
     }
 
-    /// The gRPC method with this path.
-    pub(crate) fn method(&self, grpc_path: &str) -> Option<&Rc<MethodRoute>> {
-        self.methods.get(grpc_path)
+    /// The routes of a request that begins now.
+    pub(crate) fn routes(&self) -> Rc<Routes> {
+        Rc::clone(&self.routes.borrow())
     }
 
-    /// Where a binding is among the router's.
-    pub(crate) fn binding_index(&self, binding: &Binding) -> usize {
-        let bindings = self.shared.router.bindings();
-        bindings.iter().position(|other| std::ptr::eq(other, binding)).unwrap_or(usize::MAX)
+    /// Takes up new routes whenever there are some.
+    pub(crate) async fn follow_routes(self: Rc<Self>) {
+        let mut compiled = self.shared.compiled.subscribe();
+        // What has come between the start and now counts as new.
+        compiled.mark_changed();
+        while compiled.changed().await.is_ok() {
+            let newest = Arc::clone(&compiled.borrow_and_update());
+            let routes = Routes::new(newest, &self.shared, &self.upstreams);
+            self.routes.replace(routes);
+        }
     }
 
     /// Where the calls of a method go.
@@ -126,29 +118,4 @@ impl Edge {
         self.in_flight.set(self.in_flight.get() - 1);
         self.metrics.in_flight.dec();
     }
-}
-
-/// The methods of all routed services.
-fn methods(shared: &Shared, upstreams: &[Upstream]) -> HashMap<Box<str>, Rc<MethodRoute>, RandomState> {
-    let mut methods = HashMap::default();
-    for route in &shared.options.routes {
-        let upstream = upstreams.iter().position(|upstream| upstream.name == route.upstream);
-        let service = shared.schema.services().iter().find(|service| service.name() == route.service);
-        let (Some(upstream), Some(service)) = (upstream, service) else { continue };
-        for method in service.methods() {
-            let Ok(path) = PathAndQuery::try_from(method.grpc_path()) else { continue };
-            let name: Box<str> = method.grpc_path().trim_start_matches('/').into();
-            let streams = method.client_streaming() || method.server_streaming();
-            let timeout = route.timeout.unwrap_or(shared.options.timeouts.request);
-            let route = MethodRoute {
-                path,
-                timeout: (!streams).then_some(timeout),
-                metrics: shared.families.method(&name),
-                name,
-                upstream,
-            };
-            methods.insert(method.grpc_path().into(), Rc::new(route));
-        }
-    }
-    methods
 }

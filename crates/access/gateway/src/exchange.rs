@@ -14,8 +14,9 @@ use tokio::time::Instant;
 
 use crate::body::Body;
 use crate::client::{Busy, Client};
-use crate::edge::{Edge, MethodRoute};
+use crate::edge::Edge;
 use crate::reject::{Dialect, GRPC_STATUS, Reject};
+use crate::routes::MethodRoute;
 use crate::stage::Stage;
 use crate::upstream::endpoint::Endpoint;
 

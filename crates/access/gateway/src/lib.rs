@@ -17,6 +17,7 @@ mod options;
 mod pipeline;
 mod probe;
 mod reject;
+mod routes;
 mod server;
 mod stage;
 mod upstream;
@@ -96,6 +97,7 @@ impl Gateway {
             let mut sockets = sockets.lock().unwrap_or_else(PoisonError::into_inner);
             let listeners = sockets.get_mut(index).map(std::mem::take).unwrap_or_default();
             let edge = Edge::new(&shared);
+            task::spawn_local("routes", edge.clone().follow_routes());
             if index == 0 {
                 upstream::health::watch(&edge, checks.clone());
             }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use aqueduct_transcode::{Router, Schema, Service};
 
+use crate::routes::Compiled;
+
 /// Everything a gateway needs to start.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -83,6 +85,20 @@ pub struct Route {
     pub upstream: String,
     /// Default deadline of its unary calls, instead of [`Timeouts::request`].
     pub timeout: Option<Duration>,
+    /// The conventions and limits of its JSON.
+    pub json: aqueduct_transcode::Options,
+}
+
+impl Route {
+    /// A route with the defaults.
+    pub fn new(service: impl Into<String>, upstream: impl Into<String>) -> Self {
+        Self {
+            service: service.into(),
+            upstream: upstream.into(),
+            timeout: None,
+            json: aqueduct_transcode::Options::default(),
+        }
+    }
 }
 
 /// Bounds on what one client, and all of them, may send and hold.
@@ -188,13 +204,6 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.message)
     }
-}
-
-/// What the options say, compiled.
-#[derive(Debug)]
-pub(crate) struct Compiled {
-    pub(crate) schema: Schema,
-    pub(crate) router: Router,
 }
 
 impl Options {
@@ -338,7 +347,7 @@ impl Options {
                 continue;
             }
             let tag = u32::try_from(index).unwrap_or(u32::MAX);
-            builder = builder.map(|builder| builder.service(&route.service, tag));
+            builder = builder.map(|builder| builder.service_with(&route.service, tag, route.json));
         }
         match builder?.build() {
             Ok(router) => Some(router),

@@ -41,7 +41,8 @@ async fn carry<B: RequestBody>(
     exchange.context = Some(context);
 
     exchange.enter(Stage::Route);
-    let routed = route::route(edge, &head, exchange.dialect)?;
+    let routes = edge.routes();
+    let routed = route::route(edge, &routes, &head, exchange.dialect)?;
     let (method, found) = match routed {
         Routed::Transcoded(method, found) => (method, Some(found)),
         Routed::Grpc(method) => (method, None),
@@ -91,7 +92,7 @@ async fn carry<B: RequestBody>(
         match &found {
             Some(found) => {
                 exchange.enter(Stage::Transcode);
-                transcode::response(edge, found, &head, answer, deadline).await
+                transcode::response((edge, &routes), found, &head, answer, deadline).await
             }
             None => Ok(forward::relay(answer, deadline)),
         }

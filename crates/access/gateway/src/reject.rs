@@ -152,7 +152,7 @@ impl Reject {
             message: &inner.message,
             details_bin: inner.details.as_ref().map(HeaderValue::as_bytes),
         };
-        edge.transcoder.borrow_mut().render_status(&edge.shared.schema, status, &mut out);
+        edge.transcoder.borrow_mut().render_status(edge.routes().schema(), status, &mut out);
         out
     }
 

@@ -8,18 +8,19 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode, Version};
 
 use crate::body::Body;
-use crate::edge::{Edge, MethodRoute};
+use crate::edge::Edge;
 use crate::probe;
 use crate::reject::{Dialect, Reject};
+use crate::routes::{MethodRoute, Routes};
 use crate::stage::Stage;
 
 /// Where a request goes.
 #[derive(Debug)]
-pub(crate) enum Routed<'e> {
+pub(crate) enum Routed<'r> {
     /// An HTTP+JSON request for a method.
-    Transcoded(&'e Rc<MethodRoute>, Match<'e>),
+    Transcoded(&'r Rc<MethodRoute>, Match<'r>),
     /// A gRPC call for a method.
-    Grpc(&'e Rc<MethodRoute>),
+    Grpc(&'r Rc<MethodRoute>),
     /// The gateway answers itself: a health probe, or OPTIONS.
     Answered(Response<Body>),
 }
@@ -41,22 +42,27 @@ pub(crate) fn is_grpc(content_type: &HeaderValue) -> bool {
 }
 
 /// Finds the method. Health probes go before every route.
-pub(crate) fn route<'e>(edge: &'e Edge, head: &Parts, dialect: Dialect) -> Result<Routed<'e>, Reject> {
+pub(crate) fn route<'r>(
+    edge: &Edge,
+    routes: &'r Routes,
+    head: &Parts,
+    dialect: Dialect,
+) -> Result<Routed<'r>, Reject> {
     let path = head.uri.path();
     if dialect == Dialect::Grpc {
-        return grpc(edge, head, path);
+        return grpc(routes, head, path);
     }
     if let Some(answer) = probe::answer(edge, head) {
         return Ok(Routed::Answered(answer));
     }
-    let mut lookup = edge.shared.router.find(head.method.as_str(), path);
+    let mut lookup = routes.router().find(head.method.as_str(), path);
     if head.method == Method::HEAD && matches!(lookup, Lookup::MethodNotAllowed { .. }) {
         // RFC 9110, section 9.3.2: HEAD answers as GET would.
-        lookup = edge.shared.router.find("GET", path);
+        lookup = routes.router().find("GET", path);
     }
     match lookup {
         Lookup::Found(found) => {
-            let Some(method) = edge.method(found.binding.grpc_path()) else {
+            let Some(method) = routes.method(found.binding.grpc_path()) else {
                 return Err(Reject::new(
                     Stage::Route,
                     "no_route",
@@ -91,7 +97,7 @@ pub(crate) fn route<'e>(edge: &'e Edge, head: &Parts, dialect: Dialect) -> Resul
     }
 }
 
-fn grpc<'e>(edge: &'e Edge, head: &Parts, path: &str) -> Result<Routed<'e>, Reject> {
+fn grpc<'r>(routes: &'r Routes, head: &Parts, path: &str) -> Result<Routed<'r>, Reject> {
     if head.version != Version::HTTP_2 {
         let message = "gRPC needs HTTP/2; over HTTP/1.1 send JSON";
         return Err(Reject::bad_request(Stage::Route, "grpc_version", message)
@@ -100,7 +106,7 @@ fn grpc<'e>(edge: &'e Edge, head: &Parts, path: &str) -> Result<Routed<'e>, Reje
     if head.method != Method::POST {
         return Err(Reject::bad_request(Stage::Route, "method", "gRPC calls are POST requests"));
     }
-    edge.method(path).map(Routed::Grpc).ok_or_else(|| {
+    routes.method(path).map(Routed::Grpc).ok_or_else(|| {
         Reject::new(Stage::Route, "no_route", Code::Unimplemented, "no route has this service or method")
     })
 }

@@ -20,6 +20,7 @@ use crate::body::{Body, Expiry};
 use crate::edge::Edge;
 use crate::grpc::{Deframer, FRAME_HEAD, FrameError, seal};
 use crate::reject::{APPLICATION_JSON, GRPC_DETAILS, GRPC_MESSAGE, GRPC_STATUS, Reject};
+use crate::routes::Routes;
 use crate::stage::Stage;
 use crate::stage::forward::{RequestBody, failed};
 use crate::stage::route::is_grpc;
@@ -128,7 +129,7 @@ fn broken_body(error: &str) -> Reject {
 /// Turns the upstream's answer into the client's. The head of a stream waits for its first message, so that an early
 /// failure still has its own HTTP status.
 pub(crate) async fn response(
-    edge: &Rc<Edge>,
+    (edge, routes): (&Rc<Edge>, &Rc<Routes>),
     found: &Match<'_>,
     head: &Parts,
     answer: Answer,
@@ -141,9 +142,10 @@ pub(crate) async fn response(
     if found.binding.server_streaming() {
         let style = Style::choose(&head.headers)?;
         let first = std::future::poll_fn(|cx| messages.poll_next(cx)).await?;
-        let binding = edge.binding_index(found.binding);
+        let binding = routes.binding_index(found.binding);
         let stream = JsonStream {
             edge: Rc::clone(edge),
+            routes: Rc::clone(routes),
             binding,
             style,
             messages: Some(messages),
@@ -348,6 +350,7 @@ impl Style {
 #[derive(Debug)]
 pub(crate) struct JsonStream {
     edge: Rc<Edge>,
+    routes: Rc<Routes>,
     /// Which binding transcodes the messages.
     binding: usize,
     style: Style,
@@ -394,7 +397,7 @@ impl JsonStream {
     }
 
     fn write(&self, message: &[u8], out: &mut Vec<u8>) -> Result<(), Reject> {
-        let Some(binding) = self.edge.shared.router.bindings().get(self.binding) else { return Ok(()) };
+        let Some(binding) = self.routes.binding(self.binding) else { return Ok(()) };
         self.edge.transcoder.borrow_mut().decode_response(binding, message, out)?;
         match self.style {
             Style::Lines => out.push(b'\n'),

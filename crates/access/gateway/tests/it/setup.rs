@@ -35,7 +35,7 @@ pub(crate) fn options(endpoints: Vec<String>) -> Options {
         workers: 1,
         descriptors: vec![Descriptors { name: "echo".into(), bytes: descriptors() }],
         upstreams: BTreeMap::from([("echo".into(), upstream)]),
-        routes: vec![Route { service: "test.v1.Echo".into(), upstream: "echo".into(), timeout: None }],
+        routes: vec![Route::new("test.v1.Echo", "echo")],
         probes: Some(Probes::default()),
         ..Options::default()
     }
