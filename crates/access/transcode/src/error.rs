@@ -86,6 +86,13 @@ impl TranscodeError {
         self.in_field(&format!("[{index}]"))
     }
 
+    /// The same for an element of a stream: moves the byte at fault by the `base` where the element begins.
+    #[must_use]
+    pub fn shifted(mut self, base: usize) -> Self {
+        self.0.offset = self.0.offset.map(|offset| offset.saturating_add(base));
+        self
+    }
+
     /// What kind of fault it was.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

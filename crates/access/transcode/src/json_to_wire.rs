@@ -67,12 +67,30 @@ impl<'s, 'a> Encoder<'s, 'a> {
         self.reader.end()
     }
 
-    /// The whole text is one field of the message (`body: "field"`).
-    pub(crate) fn field_document(&mut self, message: &'s Message, field: &'s Field) -> Result<()> {
-        let mut seen = Seen::new(self.scratch.seen.len());
-        let depth = self.options.depth();
-        self.field(message, field, &mut seen, depth).map_err(|error| error.in_field(&field.json_name))?;
+    /// The whole text is the field at the end of `steps` (`body: "field"`). `null` writes nothing.
+    pub(crate) fn field_document(&mut self, message: &'s Message, steps: &[u16]) -> Result<()> {
+        self.inside(message, steps)?;
         self.reader.end()
+    }
+
+    fn inside(&mut self, message: &'s Message, steps: &[u16]) -> Result<()> {
+        let Some((&step, rest)) = steps.split_first() else { return Ok(()) };
+        let Some(field) = message.fields.get(usize::from(step)) else { return Ok(()) };
+        let done = if rest.is_empty() {
+            let mut seen = Seen::new(self.scratch.seen.len());
+            self.field(message, field, &mut seen, self.options.depth())
+        } else {
+            let before = self.out.len();
+            let start = field.open(&mut self.out);
+            let done = self.inside(self.schema.message_of(field), rest);
+            if self.out.len() == start {
+                self.out.truncate(before);
+            } else {
+                field.close(&mut self.out, start);
+            }
+            done
+        };
+        done.map_err(|error| error.in_field(&field.json_name))
     }
 
     /// The content of a message, from whatever JSON form its type has.

@@ -32,11 +32,15 @@
 mod error;
 mod json;
 mod json_to_wire;
+mod mask;
 mod options;
 mod percent;
 mod query;
+mod raw;
+mod request;
 mod router;
 mod schema;
+mod splitter;
 mod status;
 mod swar;
 mod template;
@@ -47,11 +51,13 @@ mod wire_to_json;
 mod wkt;
 
 pub use error::{ErrorKind, TranscodeError};
-pub use options::Options;
+pub use options::{Defaults, Options};
 pub use router::{Binding, BodyRule, Lookup, Match, RouteError, Router, RouterBuilder};
 pub use schema::{MessageId, Method, Schema, SchemaError, Service};
+pub use splitter::{Split, Splitter};
 pub use status::{Code, Status, decode_grpc_message};
 pub use transcoder::{Request, Target, Transcoder};
+pub use wire_to_json::RawBody;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

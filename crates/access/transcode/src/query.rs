@@ -1,16 +1,16 @@
-//! Query parameters to fields: dotted names, repetition for repeated fields, proto and JSON names alike.
+//! Query parameters to fields: dotted names, repetition for repeated fields, proto and JSON names alike. Forms are
+//! bound in the same way.
 
 use crate::error::{ErrorKind, TranscodeError};
 use crate::percent::{self, Decode};
 use crate::router::{Binding, Body, step_into, takes_text};
-use crate::schema::{Field, Kind, Message, NO_ONEOF, Schema, Shape};
+use crate::schema::{Field, Message, NO_ONEOF, Schema, Shape};
 use crate::text_value;
-use crate::wire::{close_len, open_len, put_varint};
 
 type Result<T> = std::result::Result<T, TranscodeError>;
 
 /// Names may be nested so deep.
-const MAX_STEPS: usize = 32;
+pub(crate) const MAX_STEPS: usize = 32;
 
 /// Memory that is kept from request to request.
 #[derive(Debug, Default)]
@@ -32,45 +32,169 @@ struct Set {
     end: usize,
     /// The member that is set, when it is a oneof.
     member: Option<u16>,
-    /// Where the parameter stands in the query.
+    /// Where the parameter stands, see [`Parameters::pair`]. What the body sets stands before all of them.
     at: usize,
 }
 
-/// Appends the fields that the parameters of `query` set.
-pub(crate) fn bind(binding: &Binding, query: &str, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<()> {
-    scratch.steps.clear();
-    scratch.set.clear();
-    let mut at = 0;
-    for pair in query.as_bytes().split(|&byte| byte == b'&') {
-        if !pair.is_empty() {
-            parameter(binding, (pair, at), scratch, out)?;
-        }
-        at += pair.len() + 1;
-    }
-    check_doubles(query.as_bytes(), scratch)
+/// What is to be bound, and what the body leaves to parameters.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parameters<'a> {
+    pub(crate) binding: &'a Binding,
+    pub(crate) query: &'a [u8],
+    /// A body of `application/x-www-form-urlencoded`.
+    pub(crate) form: &'a [u8],
+    /// What the body is; a form leaves everything to parameters.
+    pub(crate) body: &'a Body,
+    /// Whether the field that the body is was written.
+    pub(crate) body_is_set: bool,
 }
 
-fn parameter(
-    binding: &Binding,
-    (pair, at): (&[u8], usize),
-    scratch: &mut Scratch,
-    out: &mut Vec<u8>,
-) -> Result<()> {
-    let (name, value) = split(pair);
-    decode(name, name, &mut scratch.name)?;
-    let first = scratch.steps.len();
-    let field = resolve(binding, scratch).map_err(|error| named(error, name))?;
-    let Some(field) = field else { return Ok(()) };
-    decode(value, name, &mut scratch.value)?;
-    let steps = scratch.steps.get(first..).unwrap_or_default();
-    let message = binding.schema.message_at(binding.input().0);
-    put(&binding.schema, message, steps, &scratch.value, out).map_err(|error| named(error, name))?;
-    let end = scratch.steps.len();
-    if !field.is_repeated() {
-        scratch.set.push(Set { start: first, end, member: None, at });
+impl<'a> Parameters<'a> {
+    /// Appends the fields that the parameters set.
+    pub(crate) fn bind(self, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<()> {
+        scratch.steps.clear();
+        scratch.set.clear();
+        if let Body::Field(path) = self.body
+            && self.body_is_set
+        {
+            scratch.steps.extend_from_slice(&path.steps);
+            note_oneofs(&self.binding.schema, self.message(), (0, path.steps.len(), 0), scratch);
+        }
+        let mut at = 0;
+        for pair in [self.query, self.form].into_iter().flat_map(|text| text.split(|&byte| byte == b'&')) {
+            if !pair.is_empty() {
+                self.parameter((pair, at), scratch, out)?;
+            }
+            at += pair.len() + 1;
+        }
+        self.check_doubles(scratch)
     }
-    note_oneofs(&binding.schema, message, (first, end, at), scratch);
-    Ok(())
+
+    /// Whether a parameter gave this field of the request a value that is not empty.
+    pub(crate) fn gave(self, field: u16, scratch: &Scratch) -> bool {
+        scratch.set.iter().any(|set| {
+            set.member.is_none()
+                && scratch.steps.get(set.start..set.end) == Some(&[field])
+                && !split(self.pair(set.at)).1.is_empty()
+        })
+    }
+
+    fn message(self) -> &'a Message {
+        self.binding.schema.message_at(self.binding.input().0)
+    }
+
+    /// The parameter at a position; those of the form are counted on behind the query.
+    fn pair(self, at: usize) -> &'a [u8] {
+        let text = self.query.get(at..).or_else(|| self.form.get(at - self.query.len() - 1..));
+        text.and_then(|rest| rest.split(|&byte| byte == b'&').next()).unwrap_or_default()
+    }
+
+    fn parameter(self, (pair, at): (&[u8], usize), scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<()> {
+        let (name, value) = split(pair);
+        decode(name, name, &mut scratch.name)?;
+        let options = self.binding.options();
+        if options.ignored_query.iter().any(|ignored| ignored.as_bytes() == scratch.name) {
+            return Ok(());
+        }
+        let first = scratch.steps.len();
+        let field = match self.resolve(scratch) {
+            Ok(Some(field)) => field,
+            Ok(None) => return Ok(()),
+            Err(_) if options.ignore_unknown_query => return Ok(()),
+            Err(unbound) => return Err(named(unbound.error(), name)),
+        };
+        decode(value, name, &mut scratch.value)?;
+        let steps = scratch.steps.get(first..).unwrap_or_default();
+        put(&self.binding.schema, self.message(), steps, &scratch.value, out)
+            .map_err(|error| named(error, name))?;
+        let end = scratch.steps.len();
+        if !field.is_repeated() {
+            scratch.set.push(Set { start: first, end, member: None, at });
+        }
+        note_oneofs(&self.binding.schema, self.message(), (first, end, at), scratch);
+        Ok(())
+    }
+
+    /// Finds the field of the decoded name and appends the steps to it. `None`: the path says what the field is.
+    fn resolve(self, scratch: &mut Scratch) -> std::result::Result<Option<&'a Field>, Unbound<'a>> {
+        if matches!(self.body, Body::All) {
+            return Err(Unbound::BodyIsAll);
+        }
+        let schema = &self.binding.schema;
+        let mut message = self.message();
+        let first = scratch.steps.len();
+        let mut parts = scratch.name.split(|&byte| byte == b'.').peekable();
+        while let Some(part) = parts.next() {
+            let found = message.by_name(part).filter(|_| scratch.steps.len() - first < MAX_STEPS);
+            let (index, field) = found.ok_or(Unbound::Unknown(message))?;
+            scratch.steps.push(index as u16);
+            if parts.peek().is_none() {
+                return self.bindable(field, scratch.steps.get(first..).unwrap_or_default());
+            }
+            message = step_into(schema, field).ok_or(Unbound::NoMessage(field))?;
+        }
+        Ok(None)
+    }
+
+    /// A parameter never overrides what the path says, nor the body.
+    fn bindable(
+        self,
+        field: &'a Field,
+        steps: &[u16],
+    ) -> std::result::Result<Option<&'a Field>, Unbound<'a>> {
+        if self.binding.variables.iter().any(|variable| *variable.field.steps == *steps) {
+            return Ok(None);
+        }
+        match self.body {
+            Body::Field(body) if steps.starts_with(&body.steps) => Err(Unbound::BodyIsField),
+            _ if takes_text(&self.binding.schema, field) => Ok(Some(field)),
+            _ if field.shape == Shape::Map => Err(Unbound::Map),
+            _ => Err(Unbound::Message),
+        }
+    }
+
+    /// Sorts what was set, so that equals meet: a singular field twice, or two members of one oneof.
+    fn check_doubles(self, scratch: &mut Scratch) -> Result<()> {
+        let steps = &scratch.steps;
+        let key = |set: &Set| steps.get(set.start..set.end).unwrap_or_default();
+        scratch.set.sort_unstable_by(|a, b| key(a).cmp(key(b)).then((a.member, a.at).cmp(&(b.member, b.at))));
+        let clash = scratch.set.windows(2).find(|pair| {
+            key(&pair[0]) == key(&pair[1]) && (pair[0].member.is_none() || pair[0].member != pair[1].member)
+        });
+        let Some([first, second]) = clash else { return Ok(()) };
+        let what = match second.member {
+            Some(_) => "another field of the same oneof is there already",
+            None => "the parameter is there twice",
+        };
+        let (name, _) = split(self.pair(first.at.max(second.at)));
+        Err(named(TranscodeError::new(ErrorKind::Duplicate, what), name))
+    }
+}
+
+/// Why a parameter sets nothing. Made into words only when it is not to be ignored.
+#[derive(Debug, Clone, Copy)]
+enum Unbound<'a> {
+    BodyIsAll,
+    BodyIsField,
+    Unknown(&'a Message),
+    NoMessage(&'a Field),
+    Map,
+    Message,
+}
+
+impl Unbound<'_> {
+    #[cold]
+    fn error(self) -> TranscodeError {
+        let what = match self {
+            Unbound::BodyIsAll => "the body is the whole request, so that there are no query parameters",
+            Unbound::BodyIsField => "the field is the body",
+            Unbound::Unknown(message) => &format!("{} has no such field", message.full_name),
+            Unbound::NoMessage(field) => &format!("{} is not a message whose fields can be set", field.name),
+            Unbound::Map => "a map cannot be a query parameter",
+            Unbound::Message => "a message cannot be a query parameter: name one of its fields",
+        };
+        TranscodeError::new(ErrorKind::Unknown, what)
+    }
 }
 
 fn split(pair: &[u8]) -> (&[u8], &[u8]) {
@@ -87,55 +211,6 @@ fn decode(text: &[u8], name: &[u8], out: &mut Vec<u8>) -> Result<()> {
     })
 }
 
-/// Finds the field of the decoded name and appends the steps to it. `None`: the parameter is to be ignored.
-fn resolve<'b>(binding: &'b Binding, scratch: &mut Scratch) -> Result<Option<&'b Field>> {
-    let fail = |what: String| Err(TranscodeError::new(ErrorKind::Unknown, what));
-    let schema = &binding.schema;
-    if binding.body == Body::All {
-        return if binding.options().ignore_unknown {
-            Ok(None)
-        } else {
-            fail("the body is the whole request, so that there are no query parameters".to_owned())
-        };
-    }
-    let mut message = schema.message_at(binding.input().0);
-    let first = scratch.steps.len();
-    let mut parts = scratch.name.split(|&byte| byte == b'.').peekable();
-    while let Some(part) = parts.next() {
-        let found = message.by_name(part).filter(|_| scratch.steps.len() - first < MAX_STEPS);
-        let Some((index, field)) = found else {
-            return if binding.options().ignore_unknown {
-                Ok(None)
-            } else {
-                fail(format!("{} has no such field", message.full_name))
-            };
-        };
-        scratch.steps.push(index as u16);
-        if parts.peek().is_none() {
-            return bindable(binding, field, scratch.steps.get(first..).unwrap_or_default());
-        }
-        match step_into(schema, field) {
-            Some(inner) => message = inner,
-            None => return fail(format!("{} is not a message whose fields can be set", field.name)),
-        }
-    }
-    Ok(None)
-}
-
-/// A parameter never overrides what the path says, nor the body.
-fn bindable<'b>(binding: &Binding, field: &'b Field, steps: &[u16]) -> Result<Option<&'b Field>> {
-    if binding.variables.iter().any(|variable| *variable.field.steps == *steps) {
-        return Ok(None);
-    }
-    let what = match binding.body {
-        Body::Field(body) if steps.first().copied().map(usize::from) == Some(body) => "the field is the body",
-        _ if takes_text(&binding.schema, field) => return Ok(Some(field)),
-        _ if field.shape == Shape::Map => "a map cannot be a query parameter",
-        _ => "a message cannot be a query parameter: name one of its fields",
-    };
-    Err(TranscodeError::new(ErrorKind::Unknown, what))
-}
-
 /// Appends the field at the end of `steps`, within pieces of the messages on the way. They are merged by the reader.
 pub(crate) fn put(
     schema: &Schema,
@@ -149,21 +224,13 @@ pub(crate) fn put(
     if rest.is_empty() {
         return text_value::put(schema, field, text, out);
     }
-    let inner = schema.message_of(field);
-    put_varint(out, u64::from(field.tag));
-    if field.kind == Kind::Group {
-        put(schema, inner, rest, text, out)?;
-        // The end tag differs from the start tag by one.
-        put_varint(out, u64::from(field.tag) + 1);
-        return Ok(());
-    }
-    let start = open_len(out);
-    put(schema, inner, rest, text, out)?;
-    close_len(out, start);
+    let start = field.open(out);
+    put(schema, schema.message_of(field), rest, text, out)?;
+    field.close(out, start);
     Ok(())
 }
 
-/// Remembers the members of oneofs that a parameter sets on its way.
+/// Remembers the members of oneofs that a parameter, or the body, sets on its way.
 fn note_oneofs<'s>(
     schema: &'s Schema,
     mut message: &'s Message,
@@ -185,24 +252,6 @@ fn note_oneofs<'s>(
             message = schema.message_of(field);
         }
     }
-}
-
-/// Sorts what was set, so that equals meet: a singular field twice, or two members of one oneof.
-fn check_doubles(query: &[u8], scratch: &mut Scratch) -> Result<()> {
-    let steps = &scratch.steps;
-    let key = |set: &Set| steps.get(set.start..set.end).unwrap_or_default();
-    scratch.set.sort_unstable_by(|a, b| key(a).cmp(key(b)).then((a.member, a.at).cmp(&(b.member, b.at))));
-    let clash = scratch.set.windows(2).find(|pair| {
-        key(&pair[0]) == key(&pair[1]) && (pair[0].member.is_none() || pair[0].member != pair[1].member)
-    });
-    let Some([first, second]) = clash else { return Ok(()) };
-    let what = match second.member {
-        Some(_) => "another field of the same oneof is there already",
-        None => "the parameter is there twice",
-    };
-    let later = query.get(first.at.max(second.at)..).unwrap_or_default();
-    let (name, _) = split(later.split(|&byte| byte == b'&').next().unwrap_or_default());
-    Err(named(TranscodeError::new(ErrorKind::Duplicate, what), name))
 }
 
 /// The name as the client wrote it, cut to a readable length.

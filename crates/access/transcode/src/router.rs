@@ -2,6 +2,7 @@
 
 mod binding;
 mod builder;
+mod field_path;
 mod methods;
 #[cfg(test)]
 mod tests;
@@ -9,9 +10,10 @@ mod tree;
 
 use std::fmt;
 
+pub(crate) use binding::Body;
 pub use binding::{Binding, BodyRule};
-pub(crate) use binding::{Body, step_into, takes_text};
 pub use builder::{RouteError, RouterBuilder};
+pub(crate) use field_path::{FieldPath, step_into, takes_text};
 
 use crate::Schema;
 use crate::percent;

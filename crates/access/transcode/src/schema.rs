@@ -8,6 +8,7 @@ mod http_rule;
 mod index;
 mod key;
 mod raw;
+mod reach;
 mod service;
 mod tables;
 #[cfg(test)]

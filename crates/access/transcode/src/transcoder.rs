@@ -1,14 +1,13 @@
 //! The two directions behind one struct that keeps the scratch memory of a worker.
 
-use crate::error::ErrorKind;
 use crate::json::Reader;
 use crate::json_to_wire::Encoder;
-use crate::percent::{self, Decode};
-use crate::router::{Binding, Body, Match};
+use crate::request::Content;
+use crate::router::{Binding, FieldPath, Match};
 use crate::status::Status;
-use crate::wire_to_json::Printer;
+use crate::wire_to_json::{Printer, RawBody};
 use crate::wkt::base64;
-use crate::{MessageId, Options, Schema, TranscodeError, json_to_wire, query, wire_to_json};
+use crate::{MessageId, Options, Schema, TranscodeError, json_to_wire, mask, query, raw, wire_to_json};
 
 /// The parts of an HTTP request that become the message.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +16,7 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// The query string without its `?`.
     pub query: Option<&'a str>,
-    /// The whole body. Empty is `{}`. Where the binding has no `body`, it is ignored.
+    /// The whole body, or one element of a client stream. Empty is `{}`. Where the binding has no `body`, it is ignored.
     pub body: &'a [u8],
 }
 
@@ -25,10 +24,11 @@ pub struct Request<'a> {
 #[derive(Debug, Default)]
 pub struct Transcoder {
     json: json_to_wire::Scratch,
-    wire: wire_to_json::Scratch,
-    query: query::Scratch,
+    pub(crate) wire: wire_to_json::Scratch,
+    pub(crate) query: query::Scratch,
+    pub(crate) mask: mask::Scratch,
     /// A decoded path variable.
-    text: Vec<u8>,
+    pub(crate) text: Vec<u8>,
 }
 
 impl Transcoder {
@@ -38,18 +38,45 @@ impl Transcoder {
     }
 
     /// Appends the protobuf message of a request to `out`. On an error `out` is as it was.
+    ///
+    /// Of a client stream each element is a request of its own: path and query are bound in every message. Add the
+    /// element's place in the stream to an error with [`TranscodeError::shifted`].
     pub fn encode_request(
         &mut self,
         found: &Match<'_>,
         request: Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), TranscodeError> {
-        let start = out.len();
-        let done = self.request(found, request, out);
-        if done.is_err() {
-            out.truncate(start);
-        }
-        done
+        self.request(found, request, Content::Json, out)
+    }
+
+    /// The same where the binding's [`request_is_raw`](Binding::request_is_raw): the bytes of the body, whatever they
+    /// are, become the `data` of a `google.api.HttpBody`, with their media type.
+    pub fn encode_raw_request(
+        &mut self,
+        found: &Match<'_>,
+        request: Request<'_>,
+        content_type: Option<&str>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), TranscodeError> {
+        self.request(found, request, Content::Raw(content_type), out)
+    }
+
+    /// Appends a message that has the next piece of a raw body and nothing else. Of a client stream the first piece
+    /// goes through [`encode_raw_request`](Self::encode_raw_request), which adds media type, path and query.
+    pub fn encode_raw_piece(binding: &Binding, data: &[u8], out: &mut Vec<u8>) {
+        raw::put(binding, None, data, out);
+    }
+
+    /// The same where the body is `application/x-www-form-urlencoded`: its parameters are bound like those of the
+    /// query, and together with them, whatever the rule's `body` is.
+    pub fn encode_form_request(
+        &mut self,
+        found: &Match<'_>,
+        request: Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), TranscodeError> {
+        self.request(found, request, Content::Form, out)
     }
 
     /// Appends the JSON of a response message (one message of a stream) to `out`. On an error `out` is as it was.
@@ -62,10 +89,23 @@ impl Transcoder {
         let target =
             Target { schema: &binding.schema, message: binding.output(), options: binding.options() };
         let message = binding.schema.message_at(binding.output().0);
-        self.print(target, wire, out, |printer| match binding.response_body {
+        self.print(target, wire, out, |printer| match &binding.response_body {
             None => printer.document(message),
-            Some(field) => printer.field_document(message, field),
+            Some(path) => printer.field_document(message, &path.steps),
         })
+    }
+
+    /// Finds the `google.api.HttpBody` of a response message (one message of a stream), where the binding's
+    /// [`response_is_raw`](Binding::response_is_raw).
+    pub fn decode_raw_response<'w>(
+        &mut self,
+        binding: &Binding,
+        wire: &'w [u8],
+    ) -> Result<RawBody<'w>, TranscodeError> {
+        let message = binding.schema.message_at(binding.output().0);
+        let steps = binding.response_body.as_ref().map_or(&[][..], FieldPath::steps);
+        Printer::new((&binding.schema, binding.options()), wire, &mut self.wire, Vec::new())
+            .raw_body(message, steps)
     }
 
     /// Appends a `google.rpc.Status` as JSON to `out`: `{"code":5,"message":"…","details":[{"@type":…}]}`. A detail
@@ -105,46 +145,8 @@ impl Transcoder {
         self.print(target, wire, out, |printer| printer.document(message))
     }
 
-    /// The body first and the path last: on the wire the last value of a field counts, so that the path wins.
-    fn request(
-        &mut self,
-        found: &Match<'_>,
-        request: Request<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), TranscodeError> {
-        let binding = found.binding;
-        let message = binding.schema.message_at(binding.input().0);
-        let target = Target { schema: &binding.schema, message: binding.input(), options: binding.options() };
-        if !request.body.is_empty() {
-            match binding.body {
-                Body::None => {}
-                Body::All => self.encode(target, request.body, out, |encoder| encoder.document(message))?,
-                Body::Field(field) => {
-                    if let Some(field) = message.fields.get(field) {
-                        self.encode(target, request.body, out, |encoder| {
-                            encoder.field_document(message, field)
-                        })?;
-                    }
-                }
-            }
-        }
-        if let Some(query) = request.query {
-            query::bind(binding, query, &mut self.query, out)?;
-        }
-        for (variable, &(start, end)) in binding.variables.iter().zip(&found.spans) {
-            let raw = request.path.as_bytes().get(usize::from(start)..usize::from(end)).unwrap_or_default();
-            let mode = if variable.multi { Decode::Segments } else { Decode::Segment };
-            self.text.clear();
-            percent::decode(raw, mode, &mut self.text)
-                .map_err(|_| TranscodeError::new(ErrorKind::Url, "the path has a broken percent-escape"))
-                .and_then(|()| query::put(&binding.schema, message, &variable.field.steps, &self.text, out))
-                .map_err(|error| error.in_field(&variable.field.text))?;
-        }
-        Ok(())
-    }
-
     /// Lends `out` to an encoder and undoes what it wrote when it fails.
-    fn encode<'s>(
+    pub(crate) fn encode<'s>(
         &'s mut self,
         target: Target<'s>,
         json: &[u8],

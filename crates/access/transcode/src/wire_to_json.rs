@@ -3,8 +3,10 @@
 //! scalars several times (the last one counts): all that is legal on the wire and none of it in JSON.
 
 mod any;
+mod inside;
 mod map;
 mod oneof;
+mod required;
 mod scalar;
 mod scan;
 mod status;
@@ -12,10 +14,11 @@ pub(crate) mod string;
 mod well_known;
 
 use crate::error::{ErrorKind, TranscodeError};
-use crate::options::Options;
+use crate::options::{Defaults, Options};
 use crate::schema::{Field, Kind, Message, Schema, Shape};
 use crate::wire::{Cursor, WireError};
 
+pub use inside::RawBody;
 use map::MapKey;
 use scan::Entry;
 
@@ -80,21 +83,6 @@ impl<'s, 'a> Printer<'s, 'a> {
         self.message(message, place, self.options.depth())
     }
 
-    /// One field of the whole input as JSON (`response_body`); its default when it is absent.
-    pub(crate) fn field_document(&mut self, message: &'s Message, index: usize) -> Result<()> {
-        let place = self.whole()?;
-        let base = self.scan(message, place, self.options.depth())?;
-        let Some(field) = message.fields.get(index) else { return Ok(()) };
-        let found = self.scratch.entries.get(base..).unwrap_or_default();
-        let from = base + found.partition_point(|entry| usize::from(entry.field) < index);
-        let to = base + found.partition_point(|entry| usize::from(entry.field) <= index);
-        let present = from < to && self.value(field, from, to, self.options.depth())?;
-        if !present {
-            self.default_value(field);
-        }
-        Ok(())
-    }
-
     /// A message in whatever JSON form its type has.
     fn message(&mut self, message: &'s Message, place: Place, depth: u32) -> Result<()> {
         let Some(depth) = depth.checked_sub(1) else {
@@ -139,14 +127,14 @@ impl<'s, 'a> Printer<'s, 'a> {
                 to += 1;
             }
             let Some(field) = message.fields.get(index) else { break };
-            if self.options.print_defaults {
+            if self.options.defaults != Defaults::Omit {
                 self.defaults(message.fields.get(next..index).unwrap_or_default());
                 next = index + 1;
             }
             self.field(field, from, to, depth)?;
             from = to;
         }
-        if self.options.print_defaults {
+        if self.options.defaults != Defaults::Omit {
             self.defaults(message.fields.get(next..).unwrap_or_default());
         }
         self.scratch.entries.truncate(base);
@@ -161,7 +149,7 @@ impl<'s, 'a> Printer<'s, 'a> {
             Ok(true) => Ok(()),
             Ok(false) => {
                 self.out.truncate(rollback);
-                if self.options.print_defaults {
+                if self.options.defaults != Defaults::Omit {
                     self.defaults(std::slice::from_ref(field));
                 }
                 Ok(())
@@ -251,11 +239,17 @@ impl<'s, 'a> Printer<'s, 'a> {
         Cursor::over(self.wire, start, end)
     }
 
-    /// `print_defaults`: fields without presence that the message does not have.
+    /// Fields that the message does not have, as [`Options::defaults`] says.
     fn defaults(&mut self, fields: &[Field]) {
-        for field in fields.iter().filter(|field| field.shape != Shape::Explicit) {
-            self.put_key(field);
-            self.default_value(field);
+        let nulls = self.options.defaults == Defaults::PrintNull;
+        for field in fields {
+            if field.shape != Shape::Explicit {
+                self.put_key(field);
+                self.default_value(field);
+            } else if nulls && field.nullable {
+                self.put_key(field);
+                self.out.extend_from_slice(b"null");
+            }
         }
     }
 
@@ -263,10 +257,6 @@ impl<'s, 'a> Printer<'s, 'a> {
         let text: &[u8] = match (field.shape, field.kind) {
             (Shape::Repeated, _) => b"[]",
             (Shape::Map, _) => b"{}",
-            (_, Kind::Message | Kind::Group) => match self.schema.message_of(field).well_known {
-                Some(_) => b"null",
-                None => b"{}",
-            },
             (_, Kind::String | Kind::Bytes) => b"\"\"",
             (_, kind) => return self.put_number(field, scalar::canonical(kind, 0)),
         };

@@ -1,6 +1,6 @@
 //! One `google.api.http` rule, compiled: names resolved to fields.
 
-use crate::schema::{Field, Message, Shape, WellKnown};
+use super::field_path::FieldPath;
 use crate::{MessageId, Options, Schema};
 
 /// How the HTTP body becomes part of the request message.
@@ -10,20 +10,21 @@ pub enum BodyRule {
     None,
     /// `body: "*"`: the body is the message.
     All,
-    /// `body: "field"`: the body is this field of the message.
+    /// `body: "field"`: the body is this field of the message, or of a message in it (`body: "order.note"`).
     Field,
 }
 
-/// The same, with the position of the field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The same, with the way to the field.
+#[derive(Debug)]
 pub(crate) enum Body {
     None,
     All,
-    Field(usize),
+    Field(FieldPath),
 }
 
 /// One `google.api.http` rule of a method, ready for use.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the rule")]
 pub struct Binding {
     pub(super) tag: u32,
     pub(super) http_method: Box<str>,
@@ -34,8 +35,12 @@ pub struct Binding {
     pub(super) client_streaming: bool,
     pub(super) server_streaming: bool,
     pub(crate) body: Body,
-    /// Position of the field of the response that is the HTTP body.
-    pub(crate) response_body: Option<usize>,
+    /// The field of the response that is the HTTP body.
+    pub(crate) response_body: Option<FieldPath>,
+    pub(super) request_is_raw: bool,
+    pub(super) response_is_raw: bool,
+    /// PATCH: the position of the `google.protobuf.FieldMask` of the request that the keys of the body can fill.
+    pub(crate) mask: Option<u16>,
     pub(crate) variables: Box<[PathVariable]>,
     pub(super) options: Options,
     pub(crate) schema: Schema,
@@ -93,11 +98,23 @@ impl Binding {
 
     /// What the HTTP body is.
     pub fn body(&self) -> BodyRule {
-        match self.body {
+        match &self.body {
             Body::None => BodyRule::None,
             Body::All => BodyRule::All,
             Body::Field(_) => BodyRule::Field,
         }
+    }
+
+    /// Whether the HTTP body is a `google.api.HttpBody`: bytes of any type, not JSON. Then
+    /// [`Transcoder::encode_raw_request`](crate::Transcoder::encode_raw_request) is the one to call.
+    pub fn request_is_raw(&self) -> bool {
+        self.request_is_raw
+    }
+
+    /// Whether the HTTP answer is a `google.api.HttpBody`. Then
+    /// [`Transcoder::decode_raw_response`](crate::Transcoder::decode_raw_response) is the one to call.
+    pub fn response_is_raw(&self) -> bool {
+        self.response_is_raw
     }
 
     /// The JSON conventions and limits of this route.
@@ -109,60 +126,6 @@ impl Binding {
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
-}
-
-/// The way from a message to a field within it: the position of a field in each message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FieldPath {
-    pub(crate) steps: Box<[u16]>,
-    /// As it is written in the template.
-    pub(crate) text: Box<str>,
-}
-
-impl FieldPath {
-    /// Resolves `order.id` in `message`: singular messages on the way, and a field at the end that a text can set.
-    pub(super) fn resolve(
-        schema: &Schema,
-        message: MessageId,
-        text: &str,
-    ) -> Result<FieldPath, &'static str> {
-        let mut message = schema.message_at(message.0);
-        let mut steps = Vec::new();
-        let mut parts = text.split('.').peekable();
-        while let Some(part) = parts.next() {
-            let (index, field) = message.by_name(part.as_bytes()).ok_or("the request has no such field")?;
-            steps.push(index as u16);
-            if field.is_repeated() {
-                return Err("a repeated field cannot be in a path");
-            }
-            if parts.peek().is_some() {
-                message = step_into(schema, field).ok_or("the request has no such field")?;
-            } else if !takes_text(schema, field) {
-                return Err("a message cannot be in a path: name one of its fields");
-            }
-        }
-        Ok(FieldPath { steps: steps.into(), text: text.into() })
-    }
-}
-
-/// The message that a dotted name goes on in.
-pub(crate) fn step_into<'s>(schema: &'s Schema, field: &Field) -> Option<&'s Message> {
-    let inner = field.is_message().then(|| schema.message_of(field))?;
-    (field.shape == Shape::Explicit && inner.well_known.is_none()).then_some(inner)
-}
-
-/// Whether one piece of text can be a value of the field.
-pub(crate) fn takes_text(schema: &Schema, field: &Field) -> bool {
-    if field.shape == Shape::Map {
-        return false;
-    }
-    if !field.is_message() {
-        return true;
-    }
-    matches!(
-        schema.message_of(field).well_known,
-        Some(WellKnown::Timestamp | WellKnown::Duration | WellKnown::FieldMask | WellKnown::Wrapper(_))
-    )
 }
 
 #[cfg(test)]
@@ -191,6 +154,9 @@ impl Binding {
             server_streaming: false,
             body: Body::None,
             response_body: None,
+            request_is_raw: false,
+            response_is_raw: false,
+            mask: None,
             variables: variables.collect(),
             options: Options::default(),
             schema: schema.clone(),

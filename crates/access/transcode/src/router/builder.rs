@@ -1,12 +1,13 @@
 //! Compiles the rules of the routed services, reporting everything that is wrong with them at once.
 
-use super::binding::{Binding, Body, FieldPath, PathVariable};
+use super::binding::{Binding, Body, PathVariable};
+use super::field_path::{FieldPath, is_http_body, step_into};
 use super::methods::Methods;
 use super::tree::Tree;
 use super::{Router, Verbs};
-use crate::schema::HttpRule;
+use crate::schema::{Field, HttpRule, WellKnown};
 use crate::template::Template;
-use crate::{Method, Options, Schema};
+use crate::{MessageId, Method, Options, Schema};
 
 /// Why a router cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,8 +22,8 @@ pub enum RouteError {
         grpc_path: String,
         /// The template, field or method name at fault.
         part: String,
-        /// What is wrong with it.
-        what: &'static str,
+        /// What is wrong with it, and what would be right.
+        what: String,
     },
     /// Two rules match the same requests.
     #[error("{second}: {http_method} {template} is already bound to {first}")]
@@ -65,19 +66,21 @@ impl RouterBuilder {
     /// [`Binding::tag`]. Methods without an annotation have no binding.
     #[must_use]
     pub fn service(self, name: &str, tag: u32) -> Self {
-        self.service_with(name, tag, Options::default())
+        self.service_with(name, tag, &Options::default())
     }
 
     /// The same with JSON conventions and limits of its own.
     #[must_use]
-    pub fn service_with(mut self, name: &str, tag: u32, options: Options) -> Self {
+    pub fn service_with(mut self, name: &str, tag: u32, options: &Options) -> Self {
         let schema = self.schema.clone();
         let Some(service) = schema.service(name) else {
             self.errors.push(RouteError::UnknownService(name.to_owned()));
             return self;
         };
         for method in service.methods() {
-            for rule in method.http().iter().flat_map(|rule| std::iter::once(*rule).chain(&rule.additional)) {
+            let Some(rule) = method.http() else { continue };
+            self.errors.extend(unusable(&schema, method));
+            for rule in std::iter::once(rule).chain(&rule.additional) {
                 if let Err(error) = self.rule(method, rule, tag, options) {
                     self.errors.push(error);
                 }
@@ -104,13 +107,13 @@ impl RouterBuilder {
         method: &Method,
         rule: &HttpRule,
         tag: u32,
-        options: Options,
+        options: &Options,
     ) -> Result<(), RouteError> {
-        let wrong = |part: &str, what| RouteError::Rule {
-            grpc_path: method.grpc_path().to_owned(),
-            part: part.to_owned(),
-            what,
-        };
+        let wrong = |part: &str, what: &str| rule_error(method, part, what);
+        if rule.nested {
+            let what = "additional_bindings may not be nested: write them all in the outermost rule";
+            return Err(wrong(&rule.template, what));
+        }
         if rule.method.is_empty() {
             return Err(wrong("google.api.http", "the rule has no HTTP method"));
         }
@@ -122,38 +125,7 @@ impl RouterBuilder {
         let http_method = self.methods.intern(&rule.method);
         let http_method =
             http_method.ok_or_else(|| wrong(&rule.method, "there are more than 63 HTTP methods"))?;
-        let variables = template.variables.iter().map(|variable| {
-            let field = FieldPath::resolve(&self.schema, method.input(), &variable.field_path)
-                .map_err(|what| wrong(&variable.field_path, what))?;
-            let (first, end) = (variable.first as u8, variable.end as u8);
-            Ok(PathVariable { field, first, end, multi: variable.multi })
-        });
-        let field = |message: crate::MessageId, name: &str, what| {
-            let found = self.schema.message_at(message.0).by_name(name.as_bytes());
-            found.map(|(index, _)| index).ok_or_else(|| wrong(name, what))
-        };
-        let binding = Binding {
-            variables: variables.collect::<Result<_, RouteError>>()?,
-            body: match &*rule.body {
-                "" => Body::None,
-                "*" => Body::All,
-                name => Body::Field(field(method.input(), name, "the body is no field of the request")?),
-            },
-            response_body: match &*rule.response_body {
-                "" | "*" => None,
-                name => Some(field(method.output(), name, "the response_body is no field of the response")?),
-            },
-            tag,
-            http_method: rule.method.as_str().into(),
-            template: rule.template.as_str().into(),
-            grpc_path: method.grpc_path().into(),
-            input: method.input(),
-            output: method.output(),
-            client_streaming: method.client_streaming(),
-            server_streaming: method.server_streaming(),
-            options,
-            schema: self.schema.clone(),
-        };
+        let binding = bind(&self.schema, method, rule, &template, (tag, options))?;
         let index = self.bindings.len() as u32;
         self.tree.insert(&template, verb, http_method, index).map_err(|taken| RouteError::Conflict {
             first: self.bindings.get(taken as usize).map_or("", Binding::grpc_path).to_owned(),
@@ -164,4 +136,104 @@ impl RouterBuilder {
         self.bindings.push(binding);
         Ok(())
     }
+}
+
+/// What is wrong with the messages of a method: JSON has no form for message sets.
+fn unusable(schema: &Schema, method: &Method) -> Option<RouteError> {
+    let reached = |id: MessageId| schema.message_at(id.0).reaches_message_set;
+    let name = &schema.message_at(reached(method.input()).or_else(|| reached(method.output()))?).full_name;
+    let what = "its messages can hold one with message_set_wire_format, which JSON has no form for";
+    Some(rule_error(method, name, what))
+}
+
+fn rule_error(method: &Method, part: &str, what: impl Into<String>) -> RouteError {
+    RouteError::Rule { grpc_path: method.grpc_path().to_owned(), part: part.to_owned(), what: what.into() }
+}
+
+/// Resolves the names of a rule.
+fn bind(
+    schema: &Schema,
+    method: &Method,
+    rule: &HttpRule,
+    template: &Template,
+    (tag, options): (u32, &Options),
+) -> Result<Binding, RouteError> {
+    let (input, output) = (method.input(), method.output());
+    let variables = template.variables.iter().map(|variable| {
+        let field = FieldPath::variable(schema, input, &variable.field_path)
+            .map_err(|what| rule_error(method, &variable.field_path, what))?;
+        let (first, end) = (variable.first as u8, variable.end as u8);
+        Ok(PathVariable { field, first, end, multi: variable.multi })
+    });
+    let variables = variables.collect::<Result<Box<[_]>, RouteError>>()?;
+    let content = |message, name: &str, place: &str| {
+        FieldPath::content(schema, message, name)
+            .map_err(|what| rule_error(method, &format!("{place}: {name:?}"), what))
+    };
+    let body = match &*rule.body {
+        "" => Body::None,
+        "*" => Body::All,
+        name => Body::Field(content(input, name, "body")?),
+    };
+    let response_body = match &*rule.response_body {
+        "" | "*" => None,
+        name => Some(content(output, name, "response_body")?),
+    };
+    Ok(Binding {
+        request_is_raw: match &body {
+            Body::None => false,
+            Body::All => is_raw(schema, input, None),
+            Body::Field(path) => is_raw(schema, input, Some(path)),
+        },
+        response_is_raw: is_raw(schema, output, response_body.as_ref()),
+        mask: mask(schema, method, rule, &body, &variables),
+        variables,
+        body,
+        response_body,
+        tag,
+        http_method: rule.method.as_str().into(),
+        template: rule.template.as_str().into(),
+        grpc_path: method.grpc_path().into(),
+        input,
+        output,
+        client_streaming: method.client_streaming(),
+        server_streaming: method.server_streaming(),
+        options: options.clone(),
+        schema: schema.clone(),
+    })
+}
+
+/// Whether the message, or the field at the end of the path, is one `google.api.HttpBody`.
+fn is_raw(schema: &Schema, message: MessageId, path: Option<&FieldPath>) -> bool {
+    match path {
+        None => is_http_body(schema.message_at(message.0)),
+        Some(path) => path.last(schema, message).is_some_and(|field| {
+            field.is_message() && !field.is_repeated() && is_http_body(schema.message_of(field))
+        }),
+    }
+}
+
+/// The mask that says which fields of the body a PATCH is about: the only FieldMask of the request. A path that sets
+/// it leaves nothing to fill.
+fn mask(
+    schema: &Schema,
+    method: &Method,
+    rule: &HttpRule,
+    body: &Body,
+    variables: &[PathVariable],
+) -> Option<u16> {
+    let Body::Field(body) = body else { return None };
+    let body_field = body.last(schema, method.input())?;
+    if rule.method != "PATCH" || step_into(schema, body_field).is_none() {
+        return None;
+    }
+    let is_mask = |field: &Field| {
+        field.is_message()
+            && !field.is_repeated()
+            && schema.message_of(field).well_known == Some(WellKnown::FieldMask)
+    };
+    let fields = &schema.message_at(method.input().0).fields;
+    let mut masks = fields.iter().zip(0u16..).filter(|(field, _)| is_mask(field)).map(|(_, index)| index);
+    let mask = masks.next().filter(|_| masks.next().is_none())?;
+    variables.iter().all(|variable| *variable.field.steps != [mask]).then_some(mask)
 }

@@ -6,6 +6,7 @@ use super::features::Features;
 use super::index::{NameIndex, NumberIndex};
 use super::key::Key;
 use super::raw;
+use super::reach;
 use super::service::{Method, Service};
 use super::tables::{Enum, Field, Kind, Message, NO_ONEOF, Shape, WellKnown};
 use super::{MessageId, SchemaError, Tables, builtin};
@@ -49,7 +50,9 @@ pub(super) fn compile(set: &[u8]) -> Result<Tables> {
         linker.declare_file(file, true)?;
     }
     linker.attach_extensions()?;
-    let messages = linker.messages.iter().map(|pending| linker.define(pending)).collect::<Result<_>>()?;
+    let mut messages =
+        linker.messages.iter().map(|pending| linker.define(pending)).collect::<Result<Box<[Message]>>>()?;
+    reach::mark(&mut messages);
     let services = linker.services(&files)?;
     let mut methods = HashMap::new();
     for (at, service) in services.iter().enumerate() {
@@ -232,6 +235,11 @@ impl<'a> Linker<'a> {
             shape,
             wire: kind.wire_type(),
             packed,
+            required: raw.label == 2 || features.required,
+            nullable: shape == Shape::Explicit
+                && raw.oneof.is_none()
+                && !raw.proto3_optional
+                && raw.extendee.is_empty(),
             json_key: Key::new(&json_name),
             proto_key: Key::new(raw.name),
             name: raw.name.into(),
@@ -345,6 +353,8 @@ fn link(full_name: &str, fields: Vec<Field>, oneofs: Vec<Box<str>>, is_message_s
         oneofs: oneofs.into(),
         well_known: WellKnown::of(full_name),
         is_message_set,
+        reaches_message_set: None,
+        reaches_required: false,
         fields: fields.into(),
     }
 }

@@ -16,18 +16,30 @@ pub(super) struct FeatureSet {
 
 /// The features that hold at some place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "four independent features")]
+#[expect(clippy::struct_excessive_bools, reason = "independent features")]
 pub(super) struct Features {
     pub(super) explicit_presence: bool,
+    /// `LEGACY_REQUIRED`; proto2 says the same with a label.
+    pub(super) required: bool,
     pub(super) closed_enums: bool,
     pub(super) packed: bool,
     pub(super) delimited: bool,
 }
 
-const PROTO2: Features =
-    Features { explicit_presence: true, closed_enums: true, packed: false, delimited: false };
-const PROTO3: Features =
-    Features { explicit_presence: false, closed_enums: false, packed: true, delimited: false };
+const PROTO2: Features = Features {
+    explicit_presence: true,
+    required: false,
+    closed_enums: true,
+    packed: false,
+    delimited: false,
+};
+const PROTO3: Features = Features {
+    explicit_presence: false,
+    required: false,
+    closed_enums: false,
+    packed: true,
+    delimited: false,
+};
 const EDITIONS: Features = Features { explicit_presence: true, ..PROTO3 };
 
 const EDITION_PROTO2: i32 = 998;
@@ -78,6 +90,7 @@ impl Features {
         if let Some(presence) = set.presence {
             // EXPLICIT = 1, IMPLICIT = 2, LEGACY_REQUIRED = 3.
             self.explicit_presence = presence != 2;
+            self.required = presence == 3;
         }
         if let Some(kind) = set.enum_type {
             self.closed_enums = kind == 2;

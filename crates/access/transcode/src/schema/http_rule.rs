@@ -5,8 +5,6 @@ use super::raw::each_field;
 
 /// The number of the `google.api.http` extension of `MethodOptions`.
 const EXTENSION: u32 = 72_295_728;
-/// `additional_bindings` may not nest, says http.proto; one level is read.
-const NESTING: u32 = 1;
 
 /// One rule: what a client sends, and how it becomes the request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,11 +12,13 @@ pub(crate) struct HttpRule {
     /// `GET`, `PUT`, …, or a custom kind; `*` for any.
     pub(crate) method: String,
     pub(crate) template: String,
-    /// Empty: no body. `*`: the whole message. Otherwise a field's proto name.
+    /// Empty: no body. `*`: the whole message. Otherwise the name of a field, or the dotted path to one.
     pub(crate) body: String,
-    /// Empty: the whole response. Otherwise a field's proto name.
+    /// Empty: the whole response. Otherwise the name of a field, or the dotted path to one.
     pub(crate) response_body: String,
     pub(crate) additional: Vec<HttpRule>,
+    /// Whether it is an additional binding that has some of its own, which http.proto forbids.
+    pub(crate) nested: bool,
 }
 
 /// Finds the rule in a `MethodOptions` message.
@@ -26,14 +26,14 @@ pub(super) fn from_options(options: &[u8]) -> Result<Option<HttpRule>, SchemaErr
     let mut rule = None;
     each_field(options, |number, raw| {
         if number == EXTENSION {
-            read(raw.bytes()?, NESTING, rule.get_or_insert_default())?;
+            read(raw.bytes()?, true, rule.get_or_insert_default())?;
         }
         Ok(())
     })?;
     Ok(rule)
 }
 
-fn read(bytes: &[u8], nesting: u32, rule: &mut HttpRule) -> Result<(), SchemaError> {
+fn read(bytes: &[u8], outermost: bool, rule: &mut HttpRule) -> Result<(), SchemaError> {
     each_field(bytes, |number, raw| {
         let method = match number {
             2 => "GET",
@@ -47,12 +47,13 @@ fn read(bytes: &[u8], nesting: u32, rule: &mut HttpRule) -> Result<(), SchemaErr
             }
             8 => return read_custom(raw.bytes()?, rule),
             11 => {
-                let mut inner = HttpRule::default();
-                match nesting.checked_sub(1) {
-                    Some(nesting) => read(raw.bytes()?, nesting, &mut inner)?,
-                    None => return Err(SchemaError::invalid("google.api.http", "additional_bindings nest")),
+                if outermost {
+                    let mut inner = HttpRule::default();
+                    read(raw.bytes()?, false, &mut inner)?;
+                    rule.additional.push(inner);
+                } else {
+                    rule.nested = true;
                 }
-                rule.additional.push(inner);
                 return Ok(());
             }
             12 => {

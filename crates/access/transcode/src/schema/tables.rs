@@ -2,7 +2,7 @@
 
 use super::index::{NameIndex, NumberIndex};
 use super::key::Key;
-use crate::wire::wire_type;
+use crate::wire::{close_len, open_len, put_varint, wire_type};
 
 /// A field type of descriptor.proto.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,6 +173,11 @@ pub(crate) struct Field {
     pub(crate) wire: u8,
     /// Whether repeated values are written packed.
     pub(crate) packed: bool,
+    /// Whether a message without it is refused (proto2 `required`, `LEGACY_REQUIRED`).
+    pub(crate) required: bool,
+    /// Whether `null` can stand for its absence in what is printed: presence is tracked, it is in no oneof (`optional`
+    /// of proto3 is one), and no extension.
+    pub(crate) nullable: bool,
     /// The JSON name, ready to be compared and printed; and the proto name.
     pub(crate) json_key: Key,
     pub(crate) proto_key: Key,
@@ -193,6 +198,24 @@ impl Field {
     pub(crate) fn is_repeated(&self) -> bool {
         matches!(self.shape, Shape::Repeated | Shape::Map)
     }
+
+    /// Writes the start of a submessage of this field; gives the start of its content.
+    #[inline]
+    pub(crate) fn open(&self, out: &mut Vec<u8>) -> usize {
+        put_varint(out, u64::from(self.tag));
+        if self.kind == Kind::Group { out.len() } else { open_len(out) }
+    }
+
+    /// Closes what [`Field::open`] opened.
+    #[inline]
+    pub(crate) fn close(&self, out: &mut Vec<u8>, start: usize) {
+        if self.kind == Kind::Group {
+            // The end tag differs from the start tag by one.
+            put_varint(out, u64::from(self.tag) + 1);
+        } else {
+            close_len(out, start);
+        }
+    }
 }
 
 /// A message type.
@@ -208,6 +231,10 @@ pub(crate) struct Message {
     pub(crate) well_known: Option<WellKnown>,
     /// `option message_set_wire_format`: cannot be transcoded.
     pub(crate) is_message_set: bool,
+    /// The nearest message set that it is or can hold.
+    pub(crate) reaches_message_set: Option<u32>,
+    /// Whether it or a message that it can hold has a required field.
+    pub(crate) reaches_required: bool,
 }
 
 impl Message {

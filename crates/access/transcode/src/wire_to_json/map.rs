@@ -80,7 +80,7 @@ impl<'s> Printer<'s, '_> {
         Ok(())
     }
 
-    fn put_map_key(&mut self, field: &Field, entry: Option<Entry>) -> Result<()> {
+    pub(super) fn put_map_key(&mut self, field: &Field, entry: Option<Entry>) -> Result<()> {
         match (field.kind, entry) {
             (Kind::String, Some(entry)) => self.text(field, entry),
             (Kind::String, None) => {

@@ -27,8 +27,8 @@ fn descriptors(file: &str) -> Vec<u8> {
 static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
     let schema = Schema::decode(&descriptors("library.proto")).unwrap();
     let router = Router::builder(&schema).service("library.v1.Library", 7).build().unwrap();
-    let options = Options { ignore_unknown: true, ..Options::default() };
-    let lenient = Router::builder(&schema).service_with("library.v1.Library", 7, options).build().unwrap();
+    let options = Options { ignore_unknown_query: true, ..Options::default() };
+    let lenient = Router::builder(&schema).service_with("library.v1.Library", 7, &options).build().unwrap();
     Library { schema, router, lenient }
 });
 
@@ -117,7 +117,12 @@ fn the_path_wins_over_query_and_body() {
     check("GET", "/v1/books/0?id=8&id=9", "", "{}");
     check("PUT", "/v1/books/7", r#"{"id": 8, "name": "n"}"#, r#"{"id":"7","name":"n"}"#);
     check("PUT", "/v1/books/0", r#"{"id": 8}"#, "{}");
-    check("PATCH", "/v1/books/7", r#"{"id": 8, "title": "t"}"#, r#"{"book":{"id":"7","title":"t"}}"#);
+    check(
+        "PATCH",
+        "/v1/books/7",
+        r#"{"id": 8, "title": "t"}"#,
+        r#"{"book":{"id":"7","title":"t"},"mask":"id,title"}"#,
+    );
     check(
         "PUT",
         "/v1/nested/5/1970-01-01T00:00:00Z",
@@ -312,7 +317,7 @@ fn bodies_are_the_message_or_a_field() {
         "PATCH",
         "/v1/books/7?name=n",
         r#"{"title": "t"}"#,
-        r#"{"name":"n","book":{"id":"7","title":"t"}}"#,
+        r#"{"name":"n","book":{"id":"7","title":"t"},"mask":"title"}"#,
     );
     check("PATCH", "/v1/books/7?name=n", "", r#"{"name":"n","book":{"id":"7"}}"#);
     check("POST", "/v1/books/7:tag", r#"["a","b"]"#, r#"{"id":"7","tags":["a","b"]}"#);
@@ -418,11 +423,11 @@ fn bad_rules_are_reported_together() {
         words,
         [
             "/bad.v1.S/A: a \"{\" has no \"}\" (/a/{id)",
-            "/bad.v1.S/B: the request has no such field (nope)",
+            "/bad.v1.S/B: bad.v1.M has no field \"nope\"; it has id, list, inner, map (nope)",
             "/bad.v1.S/C: a repeated field cannot be in a path (list)",
-            "/bad.v1.S/D: a message cannot be in a path: name one of its fields (inner)",
-            "/bad.v1.S/E: the body is no field of the request (nope)",
-            "/bad.v1.S/F: the response_body is no field of the response (nope)",
+            "/bad.v1.S/D: a message cannot be in a path: name one of its fields, such as inner.id (inner)",
+            "/bad.v1.S/E: bad.v1.M has no field \"nope\"; it has id, list, inner, map (body: \"nope\")",
+            "/bad.v1.S/F: bad.v1.M has no field \"nope\"; it has id, list, inner, map (response_body: \"nope\")",
             "/bad.v1.S/G: the rule has no HTTP method (google.api.http)",
             "/bad.v1.S/I: GET /h/{inner.id} is already bound to /bad.v1.S/H",
             "the descriptors have no service bad.v1.Nope",
