@@ -1,17 +1,18 @@
 //! The bodies that the gateway answers with: whole, relayed from an upstream gRPC stream, or transcoded from one.
 
-use std::convert::Infallible;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use crate::exchange::Exchange;
 use crate::stage::forward::Relay;
-use crate::stage::transcode::JsonStream;
+use crate::stage::transcode::stream::MessageStream;
 
 /// An answer's body. The exchange it belongs to is finished when the body is: at its end, or when it is dropped.
 #[derive(Debug)]
@@ -24,9 +25,24 @@ pub(crate) struct Body {
 enum Content {
     Empty,
     Full(Bytes),
+    /// Bytes, when there are some left, and trailers.
+    Trailed(Bytes, Box<HeaderMap>),
     Relay(Box<Relay>),
-    Json(Box<JsonStream>),
+    Messages(Box<MessageStream>),
 }
+
+/// A body that cannot be completed and has no place to say so: the connection (or the stream of an HTTP/2 one) is broken
+/// off, so that the client cannot take the part for the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Broken;
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the upstream's answer broke off")
+    }
+}
+
+impl std::error::Error for Broken {}
 
 impl Body {
     pub(crate) fn empty() -> Self {
@@ -42,8 +58,19 @@ impl Body {
         Self { content: Content::Relay(Box::new(relay)), exchange: None }
     }
 
-    pub(crate) fn json(stream: JsonStream) -> Self {
-        Self { content: Content::Json(Box::new(stream)), exchange: None }
+    pub(crate) fn messages(stream: MessageStream) -> Self {
+        Self { content: Content::Messages(Box::new(stream)), exchange: None }
+    }
+
+    /// The same whole body with trailers behind it, if there are any.
+    #[must_use]
+    pub(crate) fn with_trailers(self, trailers: HeaderMap) -> Self {
+        match self.content {
+            Content::Full(bytes) if !trailers.is_empty() => {
+                Self { content: Content::Trailed(bytes, Box::new(trailers)), ..self }
+            }
+            content => Self { content, ..self },
+        }
     }
 
     /// The length, when the whole body is there.
@@ -51,7 +78,7 @@ impl Body {
         match &self.content {
             Content::Empty => Some(0),
             Content::Full(bytes) => Some(bytes.len()),
-            Content::Relay(_) | Content::Json(_) => None,
+            Content::Trailed(..) | Content::Relay(_) | Content::Messages(_) => None,
         }
     }
 
@@ -64,31 +91,42 @@ impl Body {
 impl http_body::Body for Body {
     type Data = Bytes;
     /// A failure in the middle is told in the body or its trailers, in the client's dialect; see
-    /// [`Reject`](crate::reject::Reject).
-    type Error = Infallible;
+    /// [`Reject`](crate::reject::Reject). Only a raw body has no place for it.
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = &mut *self;
         let frame = match &mut this.content {
             Content::Empty => None,
             Content::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
                 this.content = Content::Empty;
-                Some(Frame::data(bytes))
+                Some(Ok(Frame::data(bytes)))
             }
-            Content::Relay(relay) => ready!(relay.poll_frame(cx)),
-            Content::Json(stream) => ready!(stream.poll_frame(cx)),
+            Content::Trailed(bytes, trailers) => {
+                let (bytes, trailers) = (std::mem::take(bytes), std::mem::take(trailers));
+                if bytes.is_empty() {
+                    this.content = Content::Empty;
+                    Some(Ok(Frame::trailers(*trailers)))
+                } else {
+                    this.content = Content::Trailed(Bytes::new(), trailers);
+                    Some(Ok(Frame::data(bytes)))
+                }
+            }
+            Content::Relay(relay) => ready!(relay.poll_frame(cx)).map(Ok),
+            Content::Messages(stream) => ready!(stream.poll_frame(cx)),
         };
         if let Some(exchange) = &mut this.exchange {
             match &frame {
-                Some(frame) => exchange.sent(frame),
+                Some(Ok(frame)) => exchange.sent(frame),
+                Some(Err(Broken)) => exchange.broke_off(),
                 None => exchange.ended(),
             }
         }
-        Poll::Ready(frame.map(Ok))
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -8,13 +8,15 @@ use aqueduct_runtime::context::Context;
 use aqueduct_telemetry::access::{self, Entry};
 use aqueduct_transcode::Code;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::header::{HeaderMap, HeaderValue, ORIGIN};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::Frame;
 use tokio::time::Instant;
 
 use crate::body::Body;
 use crate::client::{Busy, Client};
 use crate::edge::Edge;
+use crate::options::Compat;
 use crate::reject::{Dialect, GRPC_STATUS, Reject};
 use crate::routes::MethodRoute;
 use crate::stage::Stage;
@@ -37,6 +39,8 @@ pub(crate) struct Exchange {
     pub(crate) context: Option<Context>,
     pub(crate) endpoint: Option<Rc<Endpoint>>,
     method: Option<Rc<MethodRoute>>,
+    /// Whose page asks, where that matters.
+    origin: Option<HeaderValue>,
     counted: bool,
     status: StatusCode,
     code: Option<Code>,
@@ -63,6 +67,7 @@ impl Exchange {
             context: None,
             endpoint: None,
             method: None,
+            origin: None,
             counted: false,
             status: StatusCode::OK,
             code: None,
@@ -99,8 +104,11 @@ impl Exchange {
     }
 
     /// The method is known. From here on the request counts among those in flight; there may be too many.
-    pub(crate) fn routed(&mut self, method: &Rc<MethodRoute>) -> Result<(), Reject> {
+    pub(crate) fn routed(&mut self, method: &Rc<MethodRoute>, headers: &HeaderMap) -> Result<(), Reject> {
         self.method = Some(Rc::clone(method));
+        if method.route.cors.is_some() {
+            self.origin = headers.get(ORIGIN).cloned();
+        }
         self.counted = self.edge.begin();
         if self.counted {
             return Ok(());
@@ -119,9 +127,13 @@ impl Exchange {
                     self.reject = Some((reject.stage(), reason));
                     self.edge.metrics.reject(reject.stage(), reason);
                 }
-                reject.into_response(self.dialect, &self.edge)
+                let compat = self.method.as_ref().map_or(Compat::Off, |method| method.route.compat);
+                reject.into_response(self.dialect, compat, &self.edge)
             }
         };
+        if let Some(cors) = self.method.as_ref().and_then(|method| method.route.cors.as_ref()) {
+            cors.grant(self.origin.as_ref(), response.headers_mut());
+        }
         self.status = response.status();
         if self.code.is_none() {
             self.code = status_of(response.headers());
@@ -141,8 +153,16 @@ impl Exchange {
         if let Some(data) = frame.data_ref() {
             self.bytes_out += data.len() as u64;
         } else if let Some(trailers) = frame.trailers_ref() {
-            self.code = status_of(trailers);
+            self.code = status_of(trailers).or(self.code);
+            // Nothing can follow, and nobody asks for it.
+            self.ended();
         }
+    }
+
+    /// A streamed answer could not be completed.
+    pub(crate) fn broke_off(&mut self) {
+        self.code = Some(Code::Unknown);
+        self.finish();
     }
 
     /// A streamed answer is complete.

@@ -9,11 +9,14 @@
 
 mod body;
 mod client;
+mod cors;
 mod edge;
 mod exchange;
 mod grpc;
+mod grpc_web;
 mod metrics;
 mod options;
+mod outgoing;
 mod pipeline;
 mod probe;
 mod reject;
@@ -34,9 +37,12 @@ use aqueduct_telemetry::health::Health;
 use aqueduct_telemetry::metrics::Registry;
 use tokio::sync::watch;
 
+pub use crate::cors::Cors;
 use crate::edge::{Edge, Shared};
 use crate::metrics::Families;
-pub use crate::options::{Descriptors, Limits, Listen, Options, Probes, Problem, Route, Timeouts, Upstream};
+pub use crate::options::{
+    Compat, Descriptors, Limits, Listen, Options, Probes, Problem, Route, Timeouts, Upstream,
+};
 
 /// Where the gateway tells what it does.
 #[derive(Debug)]

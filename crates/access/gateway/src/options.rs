@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aqueduct_transcode::{Router, Schema, Service};
 
+use crate::cors::Cors;
 use crate::routes::Compiled;
 
 /// Everything a gateway needs to start.
@@ -87,6 +88,37 @@ pub struct Route {
     pub timeout: Option<Duration>,
     /// The conventions and limits of its JSON.
     pub json: aqueduct_transcode::Options,
+    /// Whose HTTP conventions it follows.
+    pub compat: Compat,
+    /// Which other sites' pages may call it; `None`: no other's.
+    pub cors: Option<Cors>,
+}
+
+/// Whose conventions a transcoded route follows, where they differ.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Compat {
+    /// Our own; `docs/transcoding.md` has them.
+    #[default]
+    Off,
+    /// Those of grpc-gateway (v2): `Grpc-Metadata-…` headers both ways, streams as `{"result": …}` lines, form bodies and the
+    /// overridden method. Its JSON conventions are options of their own: see [`Compat::json`].
+    GrpcGateway,
+}
+
+impl Compat {
+    /// The JSON conventions: those of grpc-gateway print every field, `null` for messages that are not there, and ignore what
+    /// they do not know.
+    pub fn json(self) -> aqueduct_transcode::Options {
+        match self {
+            Compat::Off => aqueduct_transcode::Options::default(),
+            Compat::GrpcGateway => aqueduct_transcode::Options {
+                defaults: aqueduct_transcode::Defaults::PrintNull,
+                ignore_unknown: true,
+                ignore_unknown_query: true,
+                ..aqueduct_transcode::Options::default()
+            },
+        }
+    }
 }
 
 impl Route {
@@ -97,6 +129,8 @@ impl Route {
             upstream: upstream.into(),
             timeout: None,
             json: aqueduct_transcode::Options::default(),
+            compat: Compat::Off,
+            cors: None,
         }
     }
 }
@@ -147,6 +181,8 @@ pub struct Timeouts {
     pub body: Duration,
     /// A connection without a request is closed after this. Default 75 s.
     pub idle: Duration,
+    /// A silent stream of server-sent events gets a comment after this. Default 15 s.
+    pub keep_alive: Duration,
     /// How long a drain waits for requests in flight. Default 30 s.
     pub drain: Duration,
 }
@@ -159,6 +195,7 @@ impl Default for Timeouts {
             head: Duration::from_secs(10),
             body: Duration::from_secs(10),
             idle: Duration::from_secs(75),
+            keep_alive: Duration::from_secs(15),
             drain: Duration::from_secs(30),
         }
     }
@@ -262,6 +299,7 @@ impl Options {
             ("head", times.head),
             ("body", times.body),
             ("idle", times.idle),
+            ("keep_alive", times.keep_alive),
         ];
         for (name, _) in durations.into_iter().filter(|(_, time)| time.is_zero()) {
             problem(format!("timeouts.{name}"), "must not be 0".into());
@@ -333,6 +371,9 @@ impl Options {
                 problem(format!("routes[{index}].service"), format!("`{}` is routed twice", route.service));
                 continue;
             }
+            for (path, message) in route.cors.iter().flat_map(Cors::problems) {
+                problem(format!("routes[{index}].cors.{path}"), message);
+            }
             let Some(schema) = schema else { continue };
             if !schema.services().iter().any(|service| service.name() == route.service) {
                 let known: Vec<_> = schema.services().iter().map(Service::name).collect();
@@ -347,7 +388,7 @@ impl Options {
                 continue;
             }
             let tag = u32::try_from(index).unwrap_or(u32::MAX);
-            builder = builder.map(|builder| builder.service_with(&route.service, tag, route.json));
+            builder = builder.map(|builder| builder.service_with(&route.service, tag, &route.json));
         }
         match builder?.build() {
             Ok(router) => Some(router),

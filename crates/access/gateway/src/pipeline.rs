@@ -8,11 +8,13 @@ use crate::body::Body;
 use crate::client::Client;
 use crate::edge::Edge;
 use crate::exchange::Exchange;
-use crate::reject::Reject;
+use crate::outgoing::Outgoing;
+use crate::reject::{Dialect, Reject};
 use crate::stage::forward::{Call, Payload, RequestBody};
 use crate::stage::normalize::Outbound;
 use crate::stage::route::Routed;
-use crate::stage::{Stage, deadline, forward, normalize, pick, route, transcode};
+use crate::stage::transcode::Asked;
+use crate::stage::{Stage, deadline, forward, normalize, pick, route};
 
 /// Attempts of one call, the first included. Another is made only when the upstream has certainly not seen the one
 /// before.
@@ -48,7 +50,7 @@ async fn carry<B: RequestBody>(
         Routed::Grpc(method) => (method, None),
         Routed::Answered(answer) => return Ok(answer),
     };
-    exchange.routed(method)?;
+    exchange.routed(method, &head.headers)?;
 
     exchange.enter(Stage::Deadline);
     let times = &edge.shared.options.timeouts;
@@ -64,15 +66,18 @@ async fn carry<B: RequestBody>(
         let mut endpoint = pick::pick(upstream)?;
 
         exchange.enter(Stage::Transcode);
-        let mut payload = match &found {
-            Some(found) => {
-                let (frame, length) = transcode::request(edge, found, &head, body).await?;
+        let compat = method.route.compat;
+        let asked = found.as_ref().map(|found| Asked { edge, routes: &routes, found, head: &head, compat });
+        let form = asked.as_ref().map(Asked::form).transpose()?;
+        let (mut payload, kind) = match &asked {
+            Some(asked) => {
+                let (payload, length) = asked.payload(body).await?;
                 exchange.bytes_in = length as u64;
-                Payload::Whole(frame)
+                (payload, Outbound::transcoded(compat))
             }
-            None => Payload::Stream(body),
+            None => passed_through(exchange.dialect, body),
         };
-        let kind = if found.is_some() { Outbound::Transcoded } else { Outbound::Grpc };
+        let fault = payload.fault();
 
         let mut attempt = 1;
         let answer = loop {
@@ -83,18 +88,18 @@ async fn carry<B: RequestBody>(
             let call = Call { path: method.path.clone(), headers, deadline };
             match forward::forward(endpoint, call, &mut payload).await {
                 Err(reject) if reject.is_unprocessed() && attempt < ATTEMPTS => attempt += 1,
-                result => break result?,
+                result => break result.map_err(|upstream| fault.or(upstream))?,
             }
             exchange.enter(Stage::Pick);
             endpoint = pick::pick(upstream)?;
         };
 
-        match &found {
-            Some(found) => {
+        match (asked, form) {
+            (Some(asked), Some(form)) => {
                 exchange.enter(Stage::Transcode);
-                transcode::response((edge, &routes), found, &head, answer, deadline).await
+                asked.response(answer, form, (deadline, fault)).await
             }
-            None => Ok(forward::relay(answer, deadline)),
+            _ => Ok(forward::relay(answer, deadline, exchange.dialect.web())),
         }
     };
     match deadline {
@@ -104,5 +109,13 @@ async fn carry<B: RequestBody>(
             // Whatever was waiting is dropped, which resets the upstream's stream.
             Err(_) => Err(Reject::deadline(exchange.stage())),
         },
+    }
+}
+
+/// The messages of a call that is gRPC already, in one form or the other.
+fn passed_through<B: RequestBody>(dialect: Dialect, body: B) -> (Payload<B>, Outbound) {
+    match dialect.web() {
+        Some(web) => (Payload::Stream(Outgoing::web(body, web)), Outbound::GrpcWeb),
+        None => (Payload::Stream(Outgoing::grpc(body)), Outbound::Grpc),
     }
 }

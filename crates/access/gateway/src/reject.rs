@@ -4,11 +4,13 @@ use std::borrow::Cow;
 
 use aqueduct_transcode::{Code, Status, TranscodeError};
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 
 use crate::body::Body;
 use crate::edge::Edge;
+use crate::grpc_web;
+use crate::options::Compat;
 use crate::stage::Stage;
 
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -24,6 +26,18 @@ pub(crate) enum Dialect {
     Json,
     /// HTTP 200 with the status in a trailers-only answer.
     Grpc,
+    /// The same in one of grpc-web's forms, whose clients look into the head first.
+    GrpcWeb(grpc_web::Kind),
+}
+
+impl Dialect {
+    /// Which form of grpc-web, if it is one.
+    pub(crate) fn web(self) -> Option<grpc_web::Kind> {
+        match self {
+            Dialect::GrpcWeb(kind) => Some(kind),
+            Dialect::Json | Dialect::Grpc => None,
+        }
+    }
 }
 
 /// A request that is not answered with what it asked for. One pointer wide, so that the happy path pays nothing.
@@ -157,7 +171,7 @@ impl Reject {
     }
 
     /// The whole answer.
-    pub(crate) fn into_response(self, dialect: Dialect, edge: &Edge) -> Response<Body> {
+    pub(crate) fn into_response(self, dialect: Dialect, compat: Compat, edge: &Edge) -> Response<Body> {
         match dialect {
             Dialect::Json => {
                 let body = Bytes::from(self.to_json(edge));
@@ -166,15 +180,24 @@ impl Reject {
                 *response.status_mut() = inner.http.unwrap_or_else(|| http_status(inner.code));
                 *response.headers_mut() = inner.headers;
                 response.headers_mut().insert(CONTENT_TYPE, APPLICATION_JSON);
+                if compat == Compat::GrpcGateway
+                    && inner.code == Code::Unauthenticated
+                    && let Ok(challenge) = HeaderValue::from_str(&inner.message)
+                {
+                    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+                }
                 response
             }
-            Dialect::Grpc => {
-                let mut response = Response::new(Body::empty());
-                *response.headers_mut() = self.into_trailers();
-                response.headers_mut().insert(CONTENT_TYPE, APPLICATION_GRPC);
-                response
-            }
+            Dialect::Grpc => self.trailers_only(APPLICATION_GRPC),
+            Dialect::GrpcWeb(kind) => self.trailers_only(kind.content_type()),
         }
+    }
+
+    fn trailers_only(self, content_type: HeaderValue) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        *response.headers_mut() = self.into_trailers();
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        response
     }
 
     /// The status as gRPC trailers.

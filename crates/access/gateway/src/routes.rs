@@ -12,6 +12,7 @@ use http::uri::PathAndQuery;
 
 use crate::edge::Shared;
 use crate::metrics::MethodMetrics;
+use crate::options::{Compat, Route};
 use crate::upstream::Upstream;
 
 /// The part that all workers have in common. Immutable.
@@ -31,6 +32,8 @@ pub(crate) struct MethodRoute {
     /// The default deadline; streams have none.
     pub(crate) timeout: Option<Duration>,
     pub(crate) metrics: MethodMetrics,
+    /// What the configuration says of its service.
+    pub(crate) route: Rc<Route>,
     /// Which of the worker's upstreams.
     pub(crate) upstream: usize,
 }
@@ -40,16 +43,20 @@ pub(crate) struct MethodRoute {
 pub(crate) struct Routes {
     compiled: Arc<Compiled>,
     methods: HashMap<Box<str>, Rc<MethodRoute>, RandomState>,
+    by_binding: Vec<Option<Rc<MethodRoute>>>,
+    /// Whether a route follows grpc-gateway's conventions, some of which concern finding it.
+    any_compat: bool,
 }
 
 impl Routes {
     pub(crate) fn new(compiled: Arc<Compiled>, shared: &Shared, upstreams: &[Upstream]) -> Rc<Self> {
-        let mut methods = HashMap::default();
+        let mut methods: HashMap<Box<str>, Rc<MethodRoute>, RandomState> = HashMap::default();
         for route in &shared.options.routes {
             let upstream = upstreams.iter().position(|upstream| upstream.name == route.upstream);
             let (Some(upstream), Some(service)) = (upstream, compiled.schema.service(&route.service)) else {
                 continue;
             };
+            let route = Rc::new(route.clone());
             for method in service.methods() {
                 let Ok(path) = PathAndQuery::try_from(method.grpc_path()) else { continue };
                 let name: Box<str> = method.grpc_path().trim_start_matches('/').into();
@@ -60,12 +67,16 @@ impl Routes {
                     timeout: (!streams).then_some(timeout),
                     metrics: shared.families.method(&name),
                     name,
+                    route: Rc::clone(&route),
                     upstream,
                 };
                 methods.insert(method.grpc_path().into(), Rc::new(method_route));
             }
         }
-        Rc::new(Self { compiled, methods })
+        let any_compat = shared.options.routes.iter().any(|route| route.compat == Compat::GrpcGateway);
+        let bindings = compiled.router.bindings().iter();
+        let by_binding = bindings.map(|binding| methods.get(binding.grpc_path()).cloned()).collect();
+        Rc::new(Self { compiled, methods, by_binding, any_compat })
     }
 
     pub(crate) fn schema(&self) -> &Schema {
@@ -81,10 +92,13 @@ impl Routes {
         self.methods.get(grpc_path)
     }
 
-    /// Where a binding is among the router's.
-    pub(crate) fn binding_index(&self, binding: &Binding) -> usize {
-        let bindings = self.router().bindings();
-        bindings.iter().position(|other| std::ptr::eq(other, binding)).unwrap_or(usize::MAX)
+    pub(crate) fn any_compat(&self) -> bool {
+        self.any_compat
+    }
+
+    /// The method of a binding of this router.
+    pub(crate) fn method_of(&self, binding: &Binding) -> Option<&Rc<MethodRoute>> {
+        self.by_binding.get(binding.index())?.as_ref()
     }
 
     /// The binding at an index.

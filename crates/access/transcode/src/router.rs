@@ -32,6 +32,20 @@ pub struct Match<'r> {
     pub(crate) spans: [Span; MAX_VARIABLES],
 }
 
+/// A [`Match`] without its router, to be kept: see [`Match::detach`].
+#[derive(Debug, Clone, Copy)]
+pub struct Detached {
+    binding: u32,
+    spans: [Span; MAX_VARIABLES],
+}
+
+impl Match<'_> {
+    /// What is left of a match when the router is not borrowed: for a request that takes longer than its borrower lives.
+    pub fn detach(&self) -> Detached {
+        Detached { binding: self.binding.index, spans: self.spans }
+    }
+}
+
 impl fmt::Debug for Match<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Match").field("binding", &self.binding).finish_non_exhaustive()
@@ -73,6 +87,12 @@ impl Router {
     /// All bindings.
     pub fn bindings(&self) -> &[Binding] {
         &self.bindings
+    }
+
+    /// The match again, by the router it was detached from; `None` when the router has no such binding.
+    pub fn attach(&self, detached: &Detached) -> Option<Match<'_>> {
+        let binding = self.bindings.get(detached.binding as usize)?;
+        Some(Match { binding, spans: detached.spans })
     }
 
     /// Finds the most specific template that matches `path` (the raw path of the request line, without the query):

@@ -1,6 +1,5 @@
 //! `forward`: the gRPC call to the endpoint that was picked, and its answer. The messages are opaque here.
 
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -11,14 +10,17 @@ use h2::{Reason, SendStream};
 use http::uri::{Parts as UriParts, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use http_body::Frame;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::body::{Body, Expiry};
+use crate::grpc_web;
+use crate::outgoing::{Fault, Outgoing};
 use crate::reject::Reject;
 use crate::stage::Stage;
 use crate::stage::deadline::{GRPC_TIMEOUT, grpc_timeout};
 use crate::stage::normalize::once;
-use crate::upstream::connection::Answer;
+use crate::upstream::connection::{Answer, Lease};
 use crate::upstream::endpoint::{ConnectError, Endpoint};
 
 /// What any HTTP codec hands us as a request body.
@@ -43,9 +45,29 @@ pub(crate) enum Payload<B> {
     /// One message; it can be sent again.
     Whole(Bytes),
     /// What the client goes on sending.
-    Stream(B),
+    Stream(Outgoing<B>),
     /// A stream that has gone.
     Gone,
+}
+
+impl<B: RequestBody> Payload<B> {
+    /// Where it is said why the client's stream broke off.
+    pub(crate) fn fault(&self) -> Fault {
+        match self {
+            Payload::Stream(outgoing) => outgoing.fault(),
+            Payload::Whole(_) | Payload::Gone => Fault::default(),
+        }
+    }
+}
+
+/// The task that carries a client's stream. It ends with the call: dropping this resets the upstream's side of it.
+#[derive(Debug)]
+pub(crate) struct Pump(JoinHandle<()>);
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Sends the call and waits for the head of the answer. An error that [`Reject::is_unprocessed`] may be tried again
@@ -57,21 +79,22 @@ pub(crate) async fn forward<B: RequestBody>(
 ) -> Result<Answer, Reject> {
     let lease = endpoint.acquire().await.map_err(|error| unreachable(&error))?;
     let head = request_head(endpoint, call)?;
-    let end = matches!(payload, Payload::Stream(body) if body.is_end_stream());
+    let end = matches!(payload, Payload::Stream(outgoing) if outgoing.is_empty());
     let (response, mut send) = lease.send(head, end).map_err(|error| failed(&error).unprocessed())?;
+    let mut pumping = None;
     match payload {
         Payload::Whole(frame) => send.send_data(frame.clone(), true).map_err(|error| failed(&error))?,
         Payload::Stream(_) if end => {}
         Payload::Stream(_) => {
-            if let Payload::Stream(body) = std::mem::replace(payload, Payload::Gone) {
-                task::spawn_local("request-pump", pump(body, send));
+            if let Payload::Stream(outgoing) = std::mem::replace(payload, Payload::Gone) {
+                pumping = Some(Pump(task::spawn_local("request-pump", pump(outgoing, send))));
             }
         }
         Payload::Gone => return Err(Reject::new(Stage::Forward, "upstream_reset", Code::Unavailable, RESET)),
     }
     let may_repeat = matches!(payload, Payload::Whole(_));
     match response.await {
-        Ok(response) => Ok(Answer::new(response, lease)),
+        Ok(response) => Ok(Answer::new(response, lease, pumping)),
         Err(error) if may_repeat && refused(&error) => Err(failed(&error).unprocessed()),
         Err(error) => Err(failed(&error)),
     }
@@ -100,23 +123,20 @@ fn request_head(endpoint: &Endpoint, call: Call) -> Result<Request<()>, Reject> 
 
 /// Carries the client's messages to the upstream at the pace at which it takes them. A client that breaks off resets
 /// the call.
-async fn pump<B: RequestBody>(mut body: B, mut send: SendStream<Bytes>) {
+async fn pump<B: RequestBody>(mut outgoing: Outgoing<B>, mut send: SendStream<Bytes>) {
     loop {
-        let frame = std::future::poll_fn(|cx| {
+        let piece = std::future::poll_fn(|cx| {
             if send.poll_reset(cx).is_ready() {
                 return Poll::Ready(None);
             }
-            Pin::new(&mut body).poll_frame(cx).map(Some)
+            outgoing.poll_piece(cx).map(Some)
         });
-        match frame.await {
+        match piece.await {
             // The upstream wants no more.
             None => return,
             Some(None) => return drop(send.send_data(Bytes::new(), true)),
-            Some(Some(Ok(frame))) => {
-                // A client's trailers mean nothing in gRPC.
-                if let Ok(data) = frame.into_data()
-                    && !send_all(&mut send, data).await
-                {
+            Some(Some(Ok(data))) => {
+                if !send_all(&mut send, data).await {
                     return;
                 }
             }
@@ -174,30 +194,43 @@ pub(crate) fn failed(error: &h2::Error) -> Reject {
     Reject::new(Stage::Forward, "upstream_reset", code, RESET)
 }
 
-/// The answer of a gRPC call that passes through, messages and metadata untouched.
-pub(crate) fn relay(answer: Answer, deadline: Option<Instant>) -> Response<Body> {
-    let Answer { mut head, body, lease } = answer;
+/// The answer of a gRPC call that passes through, messages and metadata untouched; for grpc-web in its form.
+pub(crate) fn relay(
+    answer: Answer,
+    deadline: Option<Instant>,
+    web: Option<grpc_web::Kind>,
+) -> Response<Body> {
+    let Answer { mut head, body, pump, lease } = answer;
     head.version = Version::default();
     for name in [http::header::CONNECTION, http::header::TRANSFER_ENCODING, http::header::DATE] {
         head.headers.remove(name);
     }
-    let relay = Relay { answer: Some((body, lease)), expiry: Expiry::new(deadline) };
+    if let Some(kind) = web {
+        head.headers.remove(http::header::CONTENT_LENGTH);
+        head.headers.insert(http::header::CONTENT_TYPE, kind.content_type());
+    }
+    let relay = Relay { answer: Some((body, pump, lease)), expiry: Expiry::new(deadline), web };
     Response::from_parts(head, Body::relay(relay))
 }
 
 /// The rest of a relayed answer. Its window opens only as far as the client has read.
 #[derive(Debug)]
 pub(crate) struct Relay {
-    answer: Option<(h2::RecvStream, crate::upstream::connection::Lease)>,
+    answer: Option<(h2::RecvStream, Option<Pump>, Lease)>,
     expiry: Expiry,
+    web: Option<grpc_web::Kind>,
 }
 
 impl Relay {
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
-        let Some((body, _)) = &mut self.answer else { return Poll::Ready(None) };
+        let Some((body, ..)) = &mut self.answer else { return Poll::Ready(None) };
         let next = match body.poll_data(cx) {
             Poll::Ready(Some(Ok(data))) => {
                 drop(body.flow_control().release_capacity(data.len()));
+                let data = match self.web {
+                    None => data,
+                    Some(kind) => kind.data(data),
+                };
                 return Poll::Ready(Some(Frame::data(data)));
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Err(error)),
@@ -206,13 +239,20 @@ impl Relay {
         };
         if next.is_pending() && self.expiry.poll_expired(cx) {
             self.answer = None;
-            return Poll::Ready(Some(Frame::trailers(Reject::deadline(Stage::Forward).into_trailers())));
+            return Poll::Ready(Some(self.last(Reject::deadline(Stage::Forward).into_trailers())));
         }
         let end = ready!(next);
         self.answer = None;
         Poll::Ready(match end {
-            Ok(trailers) => trailers.map(Frame::trailers),
-            Err(error) => Some(Frame::trailers(failed(&error).into_trailers())),
+            Ok(trailers) => trailers.map(|trailers| self.last(trailers)),
+            Err(error) => Some(self.last(failed(&error).into_trailers())),
         })
+    }
+
+    fn last(&self, trailers: HeaderMap) -> Frame<Bytes> {
+        match self.web {
+            None => Frame::trailers(trailers),
+            Some(kind) => Frame::data(kind.trailers(&trailers)),
+        }
     }
 }

@@ -3,12 +3,13 @@
 
 use aqueduct_runtime::context::Context;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderMap, HeaderName,
+    HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{Method, Version};
 
+use crate::options::Compat;
 use crate::reject::Reject;
 use crate::stage::Stage;
 
@@ -53,24 +54,45 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderVal
     values.next().filter(|_| values.next().is_none())
 }
 
-/// Whether an upstream call is made from JSON, or is a gRPC call that passes through.
+/// What an upstream call is made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outbound {
+    /// An HTTP+JSON request.
     Transcoded,
+    /// The same, by the conventions of grpc-gateway.
+    Compat,
+    /// A grpc-web call.
+    GrpcWeb,
+    /// A gRPC call, which passes through.
     Grpc,
+}
+
+impl Outbound {
+    /// A call that is made from HTTP+JSON by these conventions.
+    pub(crate) fn transcoded(compat: Compat) -> Self {
+        match compat {
+            Compat::Off => Outbound::Transcoded,
+            Compat::GrpcGateway => Outbound::Compat,
+        }
+    }
 }
 
 /// The headers of the upstream call: those of the client that may pass the trust boundary, then ours.
 pub(crate) fn outbound(inbound: &HeaderMap, kind: Outbound, context: &Context) -> HeaderMap {
     let mut out = HeaderMap::with_capacity(inbound.len() + 4);
     let named = ConnectionOptions::of(inbound);
-    for (name, value) in inbound {
-        if passes(name, kind) && !named.contains(name) {
+    for (name, value) in inbound.iter().filter(|(name, _)| !named.contains(name)) {
+        if kind == Outbound::Compat {
+            grpc_gateway::append(&mut out, name, value);
+        } else if passes(name, kind) {
             out.append(name, value.clone());
         }
     }
-    if kind == Outbound::Transcoded {
-        out.insert(CONTENT_TYPE, crate::reject::APPLICATION_GRPC);
+    match kind {
+        Outbound::Grpc => {}
+        Outbound::Transcoded | Outbound::Compat | Outbound::GrpcWeb => {
+            out.insert(CONTENT_TYPE, crate::reject::APPLICATION_GRPC);
+        }
     }
     out.insert(TE, HeaderValue::from_static("trailers"));
     if let Ok(mut traceparent) = HeaderValue::from_bytes(&context.traceparent()) {
@@ -78,6 +100,29 @@ pub(crate) fn outbound(inbound: &HeaderMap, kind: Outbound, context: &Context) -
         out.insert(TRACEPARENT, traceparent);
     }
     out
+}
+
+/// gRPC over HTTP/2, "Binary-Header": the values of metadata whose names end with `-bin` are base64. A server that cannot read
+/// one ends the call, or the connection; here the client is told which.
+pub(crate) fn check_binary(headers: &HeaderMap) -> Result<(), Reject> {
+    for (name, value) in headers.iter().filter(|(name, _)| name.as_str().ends_with("-bin")) {
+        // Several values may be joined by commas.
+        let good = value.as_bytes().split(|byte| *byte == b',').all(|part| is_base64(part.trim_ascii()));
+        if !good {
+            let message = format!("the header {name} is binary metadata and must be base64");
+            return Err(Reject::bad_request(Stage::Normalize, "binary_header", message));
+        }
+    }
+    Ok(())
+}
+
+/// The standard alphabet, padded or not.
+fn is_base64(text: &[u8]) -> bool {
+    let digits = text.strip_suffix(b"==").or(text.strip_suffix(b"=")).unwrap_or(text);
+    let padded = digits.len() != text.len();
+    digits.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+        && digits.len() % 4 != 1
+        && (!padded || text.len().is_multiple_of(4))
 }
 
 /// Marks a value that no other request will have. HPACK then leaves its table alone: an entry that is never found again
@@ -90,15 +135,19 @@ pub(crate) fn once(value: &mut HeaderValue) {
 /// are the gateway's to write there.
 fn passes(name: &HeaderName, kind: Outbound) -> bool {
     let text = name.as_str();
+    let json = matches!(kind, Outbound::Transcoded | Outbound::Compat);
     match text.as_bytes().first() {
-        Some(b'a') if kind == Outbound::Transcoded => !text.starts_with("accept"),
-        Some(b'c') if kind == Outbound::Transcoded => {
-            *name != CONTENT_TYPE && *name != CONTENT_LENGTH && *name != CONNECTION
+        Some(b'a') if json => !text.starts_with("accept"),
+        Some(b'c') if kind == Outbound::Grpc => *name != CONNECTION && *name != CONTENT_LENGTH,
+        Some(b'c') => {
+            *name != CONTENT_TYPE
+                && *name != CONTENT_LENGTH
+                && *name != CONNECTION
+                && *name != CONTENT_ENCODING
         }
-        Some(b'c') => *name != CONNECTION && *name != CONTENT_LENGTH,
         Some(b'e') => *name != EXPECT,
         Some(b'f') => text != "forwarded",
-        Some(b'g') if kind == Outbound::Transcoded => !text.starts_with("grpc-"),
+        Some(b'g') if json => !text.starts_with("grpc-"),
         Some(b'h') => *name != HOST && text != "http2-settings",
         Some(b'k') => text != "keep-alive",
         Some(b'p') => !text.starts_with("proxy-"),
@@ -107,10 +156,66 @@ fn passes(name: &HeaderName, kind: Outbound) -> bool {
         Some(b'x') => {
             !(text.starts_with("x-forwarded-")
                 || text == "x-real-ip"
+                || text == "x-grpc-web"
                 || text == "x-aqueduct-color"
                 || text == "x-aqueduct-age-ms")
         }
         _ => true,
+    }
+}
+
+/// The header conventions of grpc-gateway.
+mod grpc_gateway {
+    use super::{HeaderMap, HeaderName, HeaderValue, Outbound, passes};
+
+    /// `Grpc-Metadata-X` becomes `x`; a header of HTTP itself becomes `grpcgateway-…`, and `Authorization` goes on as it is too.
+    /// Nothing else does, but for what Aqueduct itself defines.
+    pub(super) fn append(out: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
+        let text = name.as_str();
+        if let Some(rest) = text.strip_prefix("grpc-metadata-") {
+            let inner = HeaderName::try_from(rest).ok();
+            if let Some(inner) = inner.filter(|inner| passes(inner, Outbound::Compat)) {
+                out.append(inner, value.clone());
+            }
+        } else if is_permanent(text) {
+            if let Ok(prefixed) = HeaderName::try_from(format!("grpcgateway-{text}")) {
+                out.append(prefixed, value.clone());
+            }
+            if text == "authorization" {
+                out.append(name, value.clone());
+            }
+        } else if matches!(text, "tracestate" | "x-aqueduct-token") {
+            out.append(name, value.clone());
+        }
+    }
+
+    /// grpc-gateway's list of permanent header fields, without those that are of the hop.
+    fn is_permanent(name: &str) -> bool {
+        matches!(
+            name,
+            "accept"
+                | "accept-charset"
+                | "accept-language"
+                | "accept-ranges"
+                | "authorization"
+                | "cache-control"
+                | "content-type"
+                | "cookie"
+                | "date"
+                | "from"
+                | "if-match"
+                | "if-modified-since"
+                | "if-none-match"
+                | "if-schedule-tag-match"
+                | "if-unmodified-since"
+                | "max-forwards"
+                | "origin"
+                | "pragma"
+                | "referer"
+                | "user-agent"
+                | "via"
+                | "warning"
+        )
     }
 }
 
@@ -211,5 +316,55 @@ mod tests {
         grpc.sort_unstable();
         assert_eq!(names(Outbound::Grpc), grpc);
         assert_eq!(outbound(&headers, Outbound::Transcoded, &context)["te"], "trailers");
+    }
+
+    #[test]
+    fn grpc_gateway_metadata_loses_its_prefix_and_gains_no_way_around_the_boundary() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("grpc-metadata-x-tenant", "7"),
+            ("grpc-metadata-x-aqueduct-color", "blue"),
+            ("grpc-metadata-grpc-timeout", "1S"),
+            ("grpc-metadata-x-forwarded-for", "1.2.3.4"),
+            ("grpc-metadata-connection", "close"),
+            ("authorization", "Bearer x"),
+            ("content-type", "application/json"),
+            ("x-tenant", "8"),
+            ("x-aqueduct-token", "t"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let out = outbound(&headers, Outbound::Compat, &Context::new_root(false));
+        let mut lines: Vec<_> = out
+            .iter()
+            .filter(|(name, _)| *name != TRACEPARENT && *name != TE)
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        lines.sort();
+        let expect = [
+            "authorization: Bearer x",
+            "content-type: application/grpc",
+            "grpcgateway-authorization: Bearer x",
+            "grpcgateway-content-type: application/json",
+            "x-aqueduct-token: t",
+            "x-tenant: 7",
+        ];
+        assert_eq!(lines, expect);
+    }
+
+    #[test]
+    fn binary_metadata_must_be_base64() {
+        let check = |value: &'static str, good| {
+            let headers =
+                HeaderMap::from_iter([(HeaderName::from_static("x-y-bin"), HeaderValue::from_static(value))]);
+            assert_eq!(check_binary(&headers).is_ok(), good, "{value}");
+        };
+        for good in ["", "AA", "AAA", "AAAA", "AA==", "AAA=", "+/+/", "AA, AAAA"] {
+            check(good, true);
+        }
+        for bad in ["A", "AA=", "AAAA=", "A===", "AA-_", "a b", "=", "AAAAA"] {
+            check(bad, false);
+        }
+        assert!(check_binary(&HeaderMap::new()).is_ok());
     }
 }

@@ -8,11 +8,15 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode, Version};
 
 use crate::body::Body;
+use crate::cors;
 use crate::edge::Edge;
+use crate::grpc_web;
+use crate::options::Compat;
 use crate::probe;
 use crate::reject::{Dialect, Reject};
 use crate::routes::{MethodRoute, Routes};
 use crate::stage::Stage;
+use crate::stage::transcode::request::is_form;
 
 /// Where a request goes.
 #[derive(Debug)]
@@ -29,7 +33,8 @@ pub(crate) enum Routed<'r> {
 pub(crate) fn dialect(head: &Parts) -> Dialect {
     match head.headers.get(CONTENT_TYPE) {
         Some(value) if is_grpc(value) => Dialect::Grpc,
-        _ => Dialect::Json,
+        Some(value) => grpc_web::Kind::of(value).map_or(Dialect::Json, Dialect::GrpcWeb),
+        None => Dialect::Json,
     }
 }
 
@@ -48,32 +53,18 @@ pub(crate) fn route<'r>(
     head: &Parts,
     dialect: Dialect,
 ) -> Result<Routed<'r>, Reject> {
-    let path = head.uri.path();
-    if dialect == Dialect::Grpc {
-        return grpc(routes, head, path);
+    if dialect != Dialect::Json {
+        return grpc(routes, head, dialect);
     }
     if let Some(answer) = probe::answer(edge, head) {
         return Ok(Routed::Answered(answer));
     }
-    let mut lookup = routes.router().find(head.method.as_str(), path);
-    if head.method == Method::HEAD && matches!(lookup, Lookup::MethodNotAllowed { .. }) {
-        // RFC 9110, section 9.3.2: HEAD answers as GET would.
-        lookup = routes.router().find("GET", path);
+    if let Some(answer) = preflight(routes, head) {
+        return Ok(Routed::Answered(answer));
     }
-    match lookup {
+    match find(routes, head) {
         Lookup::Found(found) => {
-            let Some(method) = routes.method(found.binding.grpc_path()) else {
-                return Err(Reject::new(
-                    Stage::Route,
-                    "no_route",
-                    Code::NotFound,
-                    "no route matches this path",
-                ));
-            };
-            if found.binding.client_streaming() {
-                let message = format!("{} takes a stream, which is not transcoded", method.name);
-                return Err(Reject::new(Stage::Route, "client_stream", Code::Unimplemented, message));
-            }
+            let method = routes.method_of(found.binding).ok_or_else(no_route)?;
             Ok(Routed::Transcoded(method, found))
         }
         Lookup::MethodNotAllowed { allow } if head.method == Method::OPTIONS => {
@@ -90,23 +81,72 @@ pub(crate) fn route<'r>(
                 .with_http(StatusCode::METHOD_NOT_ALLOWED)
                 .with_allow(&allow))
         }
-        Lookup::NotFound => {
-            Err(Reject::new(Stage::Route, "no_route", Code::NotFound, "no route matches this path"))
-        }
+        Lookup::NotFound => Err(no_route()),
         Lookup::BadPath => Err(Reject::bad_request(Stage::Route, "path", "the path is not valid")),
     }
 }
 
-fn grpc<'r>(routes: &'r Routes, head: &Parts, path: &str) -> Result<Routed<'r>, Reject> {
-    if head.version != Version::HTTP_2 {
-        let message = "gRPC needs HTTP/2; over HTTP/1.1 send JSON";
+#[cold]
+fn no_route() -> Reject {
+    Reject::new(Stage::Route, "no_route", Code::NotFound, "no route matches this path")
+}
+
+fn find<'r>(routes: &'r Routes, head: &Parts) -> Lookup<'r> {
+    let router = routes.router();
+    let path = head.uri.path();
+    let form = routes.any_compat() && head.method == Method::POST && is_form(&head.headers);
+    if form && let Some(found) = overridden(routes, head) {
+        return Lookup::Found(found);
+    }
+    let lookup = router.find(head.method.as_str(), path);
+    match lookup {
+        // RFC 9110, section 9.3.2: HEAD answers as GET would.
+        Lookup::MethodNotAllowed { .. } if head.method == Method::HEAD => router.find("GET", path),
+        // grpc-gateway takes a form for whatever method there is: parameters that are too long for a URL.
+        Lookup::MethodNotAllowed { .. } if form => {
+            let methods = ["GET", "PUT", "PATCH", "DELETE"];
+            methods.into_iter().find_map(|method| compat(routes, method, path)).map_or(lookup, Lookup::Found)
+        }
+        lookup => lookup,
+    }
+}
+
+/// grpc-gateway's `X-HTTP-Method-Override`, which counts for forms only.
+fn overridden<'r>(routes: &'r Routes, head: &Parts) -> Option<Match<'r>> {
+    let method = head.headers.get("x-http-method-override")?.to_str().ok()?.to_ascii_uppercase();
+    compat(routes, &method, head.uri.path())
+}
+
+/// The binding, if its route follows grpc-gateway's conventions.
+fn compat<'r>(routes: &'r Routes, method: &str, path: &str) -> Option<Match<'r>> {
+    let Lookup::Found(found) = routes.router().find(method, path) else { return None };
+    let route = &routes.method_of(found.binding)?.route;
+    (route.compat == Compat::GrpcGateway).then_some(found)
+}
+
+/// Answers a browser that asks whether a page may send a request, where the route it would take has CORS.
+fn preflight(routes: &Routes, head: &Parts) -> Option<Response<Body>> {
+    let asked = cors::preflight_method(head)?;
+    let path = head.uri.path();
+    let method = match routes.router().find(asked.as_str(), path) {
+        Lookup::Found(found) => routes.method_of(found.binding),
+        // A grpc-web call.
+        _ if asked == Method::POST => routes.method(path),
+        _ => None,
+    };
+    Some(method?.route.cors.as_ref()?.preflight(head, &asked))
+}
+
+fn grpc<'r>(routes: &'r Routes, head: &Parts, dialect: Dialect) -> Result<Routed<'r>, Reject> {
+    if dialect == Dialect::Grpc && head.version != Version::HTTP_2 {
+        let message = "gRPC needs HTTP/2; over HTTP/1.1 send JSON or grpc-web";
         return Err(Reject::bad_request(Stage::Route, "grpc_version", message)
             .with_http(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
     if head.method != Method::POST {
         return Err(Reject::bad_request(Stage::Route, "method", "gRPC calls are POST requests"));
     }
-    routes.method(path).map(Routed::Grpc).ok_or_else(|| {
+    routes.method(head.uri.path()).map(Routed::Grpc).ok_or_else(|| {
         Reject::new(Stage::Route, "no_route", Code::Unimplemented, "no route has this service or method")
     })
 }

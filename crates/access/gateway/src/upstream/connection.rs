@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::metrics::EndpointMetrics;
+use crate::stage::forward::Pump;
 
 /// Bytes one stream may send us before we have passed them on: bounds what a slow client makes us hold.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -161,12 +162,14 @@ impl Drop for Lease {
 pub(crate) struct Answer {
     pub(crate) head: http::response::Parts,
     pub(crate) body: RecvStream,
+    /// What carries the client's stream, as long as the answer is wanted.
+    pub(crate) pump: Option<Pump>,
     pub(crate) lease: Lease,
 }
 
 impl Answer {
-    pub(crate) fn new(response: Response<RecvStream>, lease: Lease) -> Self {
+    pub(crate) fn new(response: Response<RecvStream>, lease: Lease, pump: Option<Pump>) -> Self {
         let (head, body) = response.into_parts();
-        Self { head, body, lease }
+        Self { head, body, pump, lease }
     }
 }

@@ -15,6 +15,8 @@ use tokio::sync::{Notify, oneshot};
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) headers: Mutex<Vec<HeaderMap>>,
+    /// The framed messages of each call that was read to its end.
+    pub(crate) bodies: Mutex<Vec<Vec<u8>>>,
     pub(crate) connections: AtomicUsize,
     pub(crate) resets: AtomicUsize,
     pub(crate) sent: AtomicUsize,
@@ -148,12 +150,25 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
     if path.ends_with("/Chat") {
         return chat(body, respond, &seen).await;
     }
+    if path.ends_with("/Stall") {
+        seen.waiting.notify_one();
+        seen.go.notified().await;
+    }
     let wire = read(&mut body).await;
+    seen.bodies.lock().unwrap().push(wire.clone());
+    if path.ends_with("/Sum") || path.ends_with("/Upload") {
+        let mut send = respond.send_response(head(), false).unwrap();
+        drop(send.send_data(frame(&message("", u8::try_from(frames(&wire).len()).unwrap())), false));
+        return drop(send.send_trailers(trailers("0")));
+    }
     let payload = wire.get(5..).unwrap_or_default().to_vec();
     let text = String::from_utf8_lossy(&payload).into_owned();
     let verb = |name: &str| text.split_once(name).map(|(_, rest)| rest.trim().to_owned());
     if path.ends_with("/Count") {
         return count(&payload, respond, &seen).await;
+    }
+    if path.ends_with("/Download") {
+        return download(payload.last().copied().unwrap_or_default(), respond);
     }
     if let Some(status) = verb("status ") {
         let mut response = head();
@@ -199,10 +214,56 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
     }
 }
 
-/// As many messages as the count says; then OK, or an error when the count is odd. 120 and more never end.
+/// The messages of framed bytes.
+pub(crate) fn frames(mut wire: &[u8]) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    while let Some((head, rest)) = wire.split_first_chunk::<5>() {
+        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+        frames.push(rest[..length].to_vec());
+        wire = &rest[length..];
+    }
+    frames
+}
+
+/// `google.api.HttpBody`.
+pub(crate) fn http_body(content_type: &str, data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (tag, part) in [(0x0a, content_type.as_bytes()), (0x12, data)] {
+        if !part.is_empty() {
+            out.extend_from_slice(&[tag, u8::try_from(part.len()).unwrap()]);
+            out.extend_from_slice(part);
+        }
+    }
+    out
+}
+
+/// Pieces `1,`, `2,` …; then OK, or an error when the count is odd.
+fn download(count: u8, mut respond: SendResponse<Bytes>) {
+    let mut send = respond.send_response(head(), false).unwrap();
+    for number in 1..=count {
+        let content_type = if number == 1 { "text/csv" } else { "" };
+        drop(send.send_data(frame(&http_body(content_type, format!("{number},").as_bytes())), false));
+    }
+    drop(send.send_trailers(trailers(if count % 2 == 1 { "9 odd" } else { "0" })));
+}
+
+/// As many messages as the count says; then OK, or an error when the count is odd. 101 fails at once, 102 says nothing and
+/// 103 one message until `go`, then they fail; 120 and more never end.
 async fn count(payload: &[u8], mut respond: SendResponse<Bytes>, seen: &Seen) {
     let count = payload.last().copied().unwrap_or_default();
     let mut send = respond.send_response(head(), false).unwrap();
+    if (101..=103).contains(&count) {
+        if count == 103 {
+            drop(send.send_data(frame(&message("", 1)), false));
+        }
+        if count > 101 {
+            seen.waiting.notify_one();
+            seen.go.notified().await;
+        }
+        let mut trailers = trailers("5 none");
+        trailers.insert("x-last", HeaderValue::from_static("word"));
+        return drop(send.send_trailers(trailers));
+    }
     if count >= 120 {
         let piece = frame(&message(&"x".repeat(10_000), 1));
         loop {

@@ -47,10 +47,38 @@ impl Connection {
     }
 
     pub(crate) fn post(&mut self, path: &str, headers: &str, body: &str) -> Answer {
+        self.request("POST", path, headers, body)
+    }
+
+    /// A request of any method.
+    pub(crate) fn request(&mut self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
         let length = body.len();
-        let head = format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n{headers}\r\n");
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n{headers}\r\n");
         self.send(format!("{head}{body}").as_bytes());
         self.answer().unwrap()
+    }
+
+    /// The head of a request whose body comes in chunks.
+    pub(crate) fn begin(&mut self, path: &str, headers: &str) {
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n{headers}\r\n");
+        self.send(head.as_bytes());
+    }
+
+    /// One chunk of it; an empty one is the last.
+    pub(crate) fn send_chunk(&mut self, chunk: &str) {
+        self.send(format!("{:x}\r\n{chunk}\r\n", chunk.len()).as_bytes());
+    }
+
+    /// How many bytes go out until nobody takes any more.
+    pub(crate) fn send_until_full(&mut self, piece: &[u8], most: usize) -> usize {
+        self.stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        let mut sent = 0;
+        while sent < most && self.stream.write_all(piece).is_ok() {
+            sent += piece.len();
+        }
+        sent
     }
 
     fn line(&mut self) -> Option<String> {
@@ -95,7 +123,7 @@ impl Connection {
         let mut chunk = vec![0; size + 2];
         self.reader.read_exact(&mut chunk).ok()?;
         chunk.truncate(size);
-        (size > 0).then(|| String::from_utf8(chunk).unwrap())
+        (size > 0).then(|| String::from_utf8_lossy(&chunk).into_owned())
     }
 
     /// Whether the gateway closes the connection without another answer.

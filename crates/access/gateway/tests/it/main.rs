@@ -2,9 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod backend;
+mod compat;
+mod cors;
 mod grpc;
+mod grpc_web;
 mod hostile;
 mod http;
 mod lifecycle;
+mod raw;
 mod setup;
+mod streams;
 mod transcoded;
+mod uploads;

@@ -21,7 +21,8 @@ pub(crate) struct Setup {
 
 pub(crate) fn descriptors() -> Vec<u8> {
     let root = env!("CARGO_MANIFEST_DIR");
-    let includes = [format!("{root}/tests/it"), format!("{root}/../../../proto")];
+    let includes =
+        [format!("{root}/tests/it"), format!("{root}/../../../proto"), format!("{root}/../transcode/proto")];
     let mut compiler = protox::Compiler::new(includes).unwrap();
     compiler.include_imports(true).open_file("echo.proto").unwrap();
     compiler.encode_file_descriptor_set()

@@ -26,6 +26,8 @@ pub(crate) enum Body {
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the rule")]
 pub struct Binding {
+    /// Its place among the router's.
+    pub(super) index: u32,
     pub(super) tag: u32,
     pub(super) http_method: Box<str>,
     pub(super) template: Box<str>,
@@ -56,6 +58,11 @@ pub(crate) struct PathVariable {
 }
 
 impl Binding {
+    /// Its place in [`Router::bindings`](super::Router::bindings).
+    pub fn index(&self) -> usize {
+        self.index as usize
+    }
+
     /// The caller's mark, given to [`RouterBuilder::service`](super::RouterBuilder::service).
     pub fn tag(&self) -> u32 {
         self.tag
@@ -144,6 +151,7 @@ impl Binding {
             multi: variable.multi,
         });
         Binding {
+            index: 0,
             tag: 0,
             http_method: method.into(),
             template: text.into(),

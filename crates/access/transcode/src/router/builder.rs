@@ -125,8 +125,9 @@ impl RouterBuilder {
         let http_method = self.methods.intern(&rule.method);
         let http_method =
             http_method.ok_or_else(|| wrong(&rule.method, "there are more than 63 HTTP methods"))?;
-        let binding = bind(&self.schema, method, rule, &template, (tag, options))?;
+        let mut binding = bind(&self.schema, method, rule, &template, (tag, options))?;
         let index = self.bindings.len() as u32;
+        binding.index = index;
         self.tree.insert(&template, verb, http_method, index).map_err(|taken| RouteError::Conflict {
             first: self.bindings.get(taken as usize).map_or("", Binding::grpc_path).to_owned(),
             second: method.grpc_path().to_owned(),
@@ -190,6 +191,7 @@ fn bind(
         variables,
         body,
         response_body,
+        index: 0,
         tag,
         http_method: rule.method.as_str().into(),
         template: rule.template.as_str().into(),
