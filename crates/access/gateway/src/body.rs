@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use aqueduct_transcode::Code;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
@@ -43,6 +44,17 @@ impl fmt::Display for Broken {
 }
 
 impl std::error::Error for Broken {}
+
+impl Content {
+    /// The status of a stream that told it in the midst of its data.
+    fn code(&self) -> Option<Code> {
+        match self {
+            Content::Empty | Content::Full(_) | Content::Trailed(..) => None,
+            Content::Relay(relay) => relay.code(),
+            Content::Messages(stream) => stream.code(),
+        }
+    }
+}
 
 impl Body {
     pub(crate) fn empty() -> Self {
@@ -122,8 +134,7 @@ impl http_body::Body for Body {
         if let Some(exchange) = &mut this.exchange {
             match &frame {
                 Some(Ok(frame)) => exchange.sent(frame),
-                Some(Err(Broken)) => exchange.broke_off(),
-                None => exchange.ended(),
+                Some(Err(Broken)) | None => exchange.ended(this.content.code()),
             }
         }
         Poll::Ready(frame)

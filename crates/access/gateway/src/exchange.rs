@@ -155,19 +155,13 @@ impl Exchange {
         } else if let Some(trailers) = frame.trailers_ref() {
             self.code = status_of(trailers).or(self.code);
             // Nothing can follow, and nobody asks for it.
-            self.ended();
+            self.ended(None);
         }
     }
 
-    /// A streamed answer could not be completed.
-    pub(crate) fn broke_off(&mut self) {
-        self.code = Some(Code::Unknown);
-        self.finish();
-    }
-
-    /// A streamed answer is complete.
-    pub(crate) fn ended(&mut self) {
-        self.code.get_or_insert(Code::Ok);
+    /// A streamed answer is complete, or broken off; with a status that its frames did not show.
+    pub(crate) fn ended(&mut self, code: Option<Code>) {
+        self.code = code.or(self.code).or(Some(Code::Ok));
         self.finish();
     }
 

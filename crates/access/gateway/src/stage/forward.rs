@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::body::{Body, Expiry};
 use crate::grpc_web;
 use crate::outgoing::{Fault, Outgoing};
-use crate::reject::Reject;
+use crate::reject::{GRPC_STATUS, Reject};
 use crate::stage::Stage;
 use crate::stage::deadline::{GRPC_TIMEOUT, grpc_timeout};
 use crate::stage::normalize::once;
@@ -209,7 +209,7 @@ pub(crate) fn relay(
         head.headers.remove(http::header::CONTENT_LENGTH);
         head.headers.insert(http::header::CONTENT_TYPE, kind.content_type());
     }
-    let relay = Relay { answer: Some((body, pump, lease)), expiry: Expiry::new(deadline), web };
+    let relay = Relay { answer: Some((body, pump, lease)), expiry: Expiry::new(deadline), web, code: None };
     Response::from_parts(head, Body::relay(relay))
 }
 
@@ -219,6 +219,8 @@ pub(crate) struct Relay {
     answer: Option<(h2::RecvStream, Option<Pump>, Lease)>,
     expiry: Expiry,
     web: Option<grpc_web::Kind>,
+    /// The status, where it went out among the data.
+    code: Option<Code>,
 }
 
 impl Relay {
@@ -249,10 +251,17 @@ impl Relay {
         })
     }
 
-    fn last(&self, trailers: HeaderMap) -> Frame<Bytes> {
+    fn last(&mut self, trailers: HeaderMap) -> Frame<Bytes> {
         match self.web {
             None => Frame::trailers(trailers),
-            Some(kind) => Frame::data(kind.trailers(&trailers)),
+            Some(kind) => {
+                self.code = trailers.get(GRPC_STATUS).and_then(|value| Code::from_header(value.as_bytes()));
+                Frame::data(kind.trailers(&trailers))
+            }
         }
+    }
+
+    pub(crate) fn code(&self) -> Option<Code> {
+        self.code
     }
 }

@@ -50,6 +50,8 @@ async fn messages_and_metadata_pass_untouched() {
     assert_eq!(headers[0]["x-tenant"], "7");
     assert!(!headers[0].contains_key("x-forwarded-for"));
     assert!(headers[0].contains_key("traceparent") && headers[0]["te"] == "trailers");
+    let line = r#"aqueduct_gateway_requests_total{method="test.v1.Echo/Say",code="OK"}"#;
+    assert_eq!(setup.metric(line), 1, "an answer that ends with trailers is complete");
 }
 
 #[tokio::test]

@@ -66,4 +66,6 @@ fn errors_are_in_the_head_or_in_the_trailers() {
     let body = decoded(&answer.body);
     assert!(body.starts_with(&expect), "{body:?}");
     assert!(body.ends_with(b"grpc-status: 9\r\ngrpc-message: odd\r\n"), "{body:?}");
+    let line = r#"aqueduct_gateway_requests_total{method="test.v1.Echo/Count",code="FAILED_PRECONDITION"}"#;
+    assert_eq!(setup.metric(line), 1, "the status among the data counts");
 }

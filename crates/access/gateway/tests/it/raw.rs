@@ -36,7 +36,9 @@ fn a_raw_stream_is_joined_and_a_broken_one_breaks_off() {
     assert_eq!(body, "1,2,3,");
     assert!(client.is_closed(), "without the last chunk");
     assert_eq!(
-        setup.metric(r#"aqueduct_gateway_requests_total{method="test.v1.Echo/Download",code="UNKNOWN"}"#),
+        setup.metric(
+            r#"aqueduct_gateway_requests_total{method="test.v1.Echo/Download",code="FAILED_PRECONDITION"}"#
+        ),
         1
     );
 }

@@ -28,6 +28,8 @@ fn the_client_chooses_how_a_stream_is_written() {
     check(1, events, events, &format!("data: {{\"count\":\"1\"}}\n\nevent: error\ndata: {ERROR}\n\n"));
     check(0, events, events, "");
     assert_eq!(client.get("/v1/count/2", "accept: image/png\r\n").status, 406);
+    let line = r#"aqueduct_gateway_requests_total{method="test.v1.Echo/Count",code="FAILED_PRECONDITION"}"#;
+    assert_eq!(setup.metric(line), 3, "the status of a late error counts");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use aqueduct_transcode::Code;
 use bytes::Bytes;
 use http::HeaderValue;
 use http_body::Frame;
@@ -63,6 +64,8 @@ pub(crate) struct MessageStream {
     begun: bool,
     /// Whether the stream breaks off instead of ending.
     breaking: bool,
+    /// The status, when it was told as an element.
+    code: Option<Code>,
     expiry: Expiry,
     keep_alive: Option<KeepAlive>,
 }
@@ -85,9 +88,15 @@ impl MessageStream {
             first,
             begun: false,
             breaking: false,
+            code: None,
             expiry,
             keep_alive,
         }
+    }
+
+    /// The status that ended the stream, if it was not OK.
+    pub(crate) fn code(&self) -> Option<Code> {
+        self.code
     }
 
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
@@ -110,9 +119,9 @@ impl MessageStream {
                 (Ok(Some(message)), Form::Raw) => match self.raw(&message) {
                     Ok(data) if data.is_empty() => {}
                     Ok(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
-                    Err(_) => return self.break_off(cx),
+                    Err(reject) => return self.break_off(cx, &reject),
                 },
-                (Err(_), Form::Raw) => return self.break_off(cx),
+                (Err(reject), Form::Raw) => return self.break_off(cx, &reject),
                 (Ok(None), Form::Raw) => self.messages = None,
                 (next, &Form::Json(style)) => {
                     self.element(style, next, &mut out);
@@ -137,8 +146,9 @@ impl MessageStream {
     }
 
     /// The codec throws away what it has not flushed when a body fails, so it gets a turn to flush first.
-    fn break_off(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn break_off(&mut self, cx: &Context<'_>, reject: &Reject) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         self.messages = None;
+        self.code = Some(reject.code());
         self.breaking = true;
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -170,6 +180,7 @@ impl MessageStream {
             Err(reject) => {
                 out.truncate(start);
                 self.messages = None;
+                self.code = Some(reject.code());
                 self.error(style, &reject, out);
             }
         }
