@@ -5,6 +5,7 @@ mod edge;
 mod gateway;
 mod nearest;
 mod report;
+mod route;
 mod scalar;
 mod system;
 mod tree;

@@ -1,6 +1,7 @@
 //! The keys that a gateway has alone and in the whole system: where it listens, its bounds, its log.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -83,11 +84,15 @@ fn limits(fields: &mut Fields<'_>, limits: &mut Limits) {
     fields.set("headers", &mut limits.headers, |value| value.integer(1..=10_000));
     fields.set("body_bytes", &mut limits.body_bytes, |value| value.bytes(1..=GIB));
     fields.set("message_bytes", &mut limits.message_bytes, |value| value.bytes(1..=GIB));
+    fields.set("nesting", &mut limits.nesting, |value| small(value, 1..=200));
+    fields.set("elements", &mut limits.elements, |value| small(value, 1..=100_000_000));
     fields.set("requests", &mut limits.requests, |value| value.integer(1..=10_000_000));
     fields.set("connections", &mut limits.connections, |value| value.integer(1..=10_000_000));
-    fields.set("streams", &mut limits.streams, |value| {
-        value.integer(1..=1_000_000).and_then(|streams| u32::try_from(streams).ok())
-    });
+    fields.set("streams", &mut limits.streams, |value| small(value, 1..=1_000_000));
+}
+
+fn small(value: &Value<'_>, range: RangeInclusive<usize>) -> Option<u32> {
+    value.integer(range).and_then(|number| u32::try_from(number).ok())
 }
 
 fn timeouts(fields: &mut Fields<'_>, timeouts: &mut Timeouts) {
@@ -96,6 +101,7 @@ fn timeouts(fields: &mut Fields<'_>, timeouts: &mut Timeouts) {
     fields.set("head", &mut timeouts.head, positive);
     fields.set("body", &mut timeouts.body, positive);
     fields.set("idle", &mut timeouts.idle, positive);
+    fields.set("keep_alive", &mut timeouts.keep_alive, positive);
     fields.set("drain", &mut timeouts.drain, |value| value.duration(Duration::ZERO..=LONGEST));
 }
 

@@ -8,6 +8,7 @@ use aqueduct_gateway::{Descriptors, Options, Probes, Route, Upstream};
 
 use super::edge::{self, AccessLogFile, beside, positive};
 use super::report::Problems;
+use super::route;
 use super::value::{Fields, Value};
 use super::{Source, read_at_most};
 
@@ -103,19 +104,5 @@ fn upstream(value: &Value<'_>) -> Upstream {
 }
 
 fn routes(value: &Value<'_>) -> Vec<Route> {
-    value.items("[{ service: shop.v1.OrderService, upstream: orders }]").iter().map(route).collect()
-}
-
-/// A route that is incomplete keeps its place: the ones behind it keep their numbers.
-fn route(item: &Value<'_>) -> Route {
-    let mut route = Route::new("", "");
-    let Some(mut fields) = item.fields("{ service: shop.v1.OrderService, upstream: orders }") else {
-        return route;
-    };
-    let text = |value: Value<'_>| value.text().map(str::to_owned);
-    route.service = fields.require("service").and_then(text).unwrap_or_default();
-    route.upstream = fields.require("upstream").and_then(text).unwrap_or_default();
-    fields.set("timeout", &mut route.timeout, |value| positive(value).map(Some));
-    fields.finish();
-    route
+    value.items("[{ service: shop.v1.OrderService, upstream: orders }]").iter().map(route::read).collect()
 }

@@ -95,6 +95,20 @@ impl<'a> Value<'a> {
         self.text().and_then(|text| parse(text).map_err(|message| self.problem(message)).ok())
     }
 
+    /// One of these words.
+    pub(crate) fn one_of<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
+        let found = match &self.node.data {
+            Data::Scalar { text, .. } => words.iter().find(|(word, _)| word == text),
+            _ => None,
+        };
+        if let Some((_, value)) = found {
+            return Some(*value);
+        }
+        let (last, others) = words.split_last()?;
+        let others: Vec<_> = others.iter().map(|(word, _)| format!("`{word}`")).collect();
+        self.wanted(&format!("{} or `{}`", others.join(", "), last.0))
+    }
+
     /// `true` or `false`.
     pub(crate) fn boolean(&self) -> Option<bool> {
         match &self.node.data {

@@ -43,6 +43,7 @@ use crate::metrics::Families;
 pub use crate::options::{
     Compat, Descriptors, Limits, Listen, Options, Probes, Problem, Route, Timeouts, Upstream,
 };
+pub use aqueduct_transcode::Defaults;
 
 /// Where the gateway tells what it does.
 #[derive(Debug)]

@@ -86,7 +86,7 @@ pub struct Route {
     pub upstream: String,
     /// Default deadline of its unary calls, instead of [`Timeouts::request`].
     pub timeout: Option<Duration>,
-    /// The conventions and limits of its JSON.
+    /// The conventions of its JSON. Its limits are those of [`Limits`].
     pub json: aqueduct_transcode::Options,
     /// Whose HTTP conventions it follows.
     pub compat: Compat,
@@ -146,6 +146,10 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of one message from an upstream that is transcoded. Default 16 MiB.
     pub message_bytes: usize,
+    /// Nesting of messages and arrays in a message that is transcoded, either way. Default 100, at most 200.
+    pub nesting: u32,
+    /// Array elements and map entries of a message that is transcoded, either way. Default 262,144.
+    pub elements: u32,
     /// Requests in flight in the whole gateway; more are refused with 503. Default 10,000.
     pub requests: usize,
     /// Connections in the whole gateway; more wait in the kernel's accept queue. Default 65,536.
@@ -161,6 +165,8 @@ impl Default for Limits {
             headers: 100,
             body_bytes: 4 << 20,
             message_bytes: 16 << 20,
+            nesting: 100,
+            elements: 262_144,
             requests: 10_000,
             connections: 65_536,
             streams: 256,
@@ -285,6 +291,8 @@ impl Options {
             ("headers", limits.headers),
             ("body_bytes", limits.body_bytes),
             ("message_bytes", limits.message_bytes),
+            ("nesting", limits.nesting as usize),
+            ("elements", limits.elements as usize),
             ("requests", limits.requests),
             ("connections", limits.connections),
             ("streams", limits.streams as usize),
@@ -388,7 +396,12 @@ impl Options {
                 continue;
             }
             let tag = u32::try_from(index).unwrap_or(u32::MAX);
-            builder = builder.map(|builder| builder.service_with(&route.service, tag, &route.json));
+            let json = aqueduct_transcode::Options {
+                depth: self.limits.nesting,
+                elements: self.limits.elements,
+                ..route.json.clone()
+            };
+            builder = builder.map(|builder| builder.service_with(&route.service, tag, &json));
         }
         match builder?.build() {
             Ok(router) => Some(router),
