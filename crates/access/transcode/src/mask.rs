@@ -46,6 +46,9 @@ pub(crate) fn fill(
     if walk.reader.peek() == b'{' {
         walk.object(binding.schema.message_of(body), binding.options().depth())?;
     }
+    if spans.is_empty() {
+        return Ok(());
+    }
     let path = |&(start, end): &(usize, usize)| paths.get(start..end).unwrap_or_default();
     spans.sort_unstable_by(|a, b| path(a).cmp(path(b)));
     let start = mask.open(out);

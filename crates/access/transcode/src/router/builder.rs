@@ -167,6 +167,13 @@ fn bind(
         Ok(PathVariable { field, first, end, multi: variable.multi })
     });
     let variables = variables.collect::<Result<Box<[_]>, RouteError>>()?;
+    for (at, variable) in variables.iter().enumerate() {
+        for earlier in variables.iter().take(at) {
+            if let Some(what) = earlier.field.clash(schema, input, &variable.field) {
+                return Err(rule_error(method, &variable.field.text, what));
+            }
+        }
+    }
     let content = |message, name: &str, place: &str| {
         FieldPath::content(schema, message, name)
             .map_err(|what| rule_error(method, &format!("{place}: {name:?}"), what))

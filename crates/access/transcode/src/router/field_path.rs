@@ -1,6 +1,6 @@
 //! Dotted field paths of rules: `order.id` in a template, a `body` or a `response_body`.
 
-use crate::schema::{Field, Kind, Message, Schema, Shape, WellKnown};
+use crate::schema::{Field, Kind, Message, NO_ONEOF, Schema, Shape, WellKnown};
 use crate::{MessageId, Options};
 
 /// The names that an error shows of a message, at most.
@@ -60,6 +60,28 @@ impl FieldPath {
                 format!("{:?} is not a singular message whose fields have names of their own", field.name)
             })?;
         }
+    }
+
+    /// Why two paths cannot both be set.
+    pub(super) fn clash(
+        &self,
+        schema: &Schema,
+        message: MessageId,
+        other: &FieldPath,
+    ) -> Option<&'static str> {
+        let mut message = schema.message_at(message.0);
+        for (&one, &two) in self.steps.iter().zip(&other.steps) {
+            let (first, second) =
+                (message.fields.get(usize::from(one))?, message.fields.get(usize::from(two))?);
+            if one != two {
+                let same = first.oneof != NO_ONEOF && first.oneof == second.oneof;
+                return same.then_some("another variable sets a field of the same oneof");
+            }
+            if first.is_message() {
+                message = schema.message_of(first);
+            }
+        }
+        Some("another variable sets the same field")
     }
 
     pub(crate) fn steps(&self) -> &[u16] {

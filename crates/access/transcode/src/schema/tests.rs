@@ -125,8 +125,57 @@ fn editions_choose_features() {
     let shape = |schema: Schema| schema.message_at(schema.message("t.M").unwrap().0).fields[0].shape;
     assert_eq!(shape(edition(0, b"").unwrap()), Shape::Explicit);
     assert_eq!(shape(edition(1, b"\x08\x02").unwrap()), Shape::Implicit);
+    for (features, required) in [(&b""[..], false), (b"\x08\x01", false), (b"\x08\x03", true)] {
+        let schema = edition(0, features).unwrap();
+        let this = schema.message_at(schema.message("t.M").unwrap().0);
+        assert_eq!((this.fields[0].required, this.reaches_required), (required, required));
+        assert_eq!(this.fields[0].shape, Shape::Explicit);
+    }
     let words = "a: the syntax or edition 1009 is not supported (proto2, proto3, 2023 and 2024 are)";
     assert_eq!(edition(9, b"").unwrap_err().to_string(), words);
+}
+
+#[test]
+fn what_messages_can_hold_is_known() {
+    let holds = |name: &str, inner: &[&str]| {
+        let fields = inner.iter().zip(1..).map(|(inner, number)| {
+            field(&format!("f{number}"), number, Type::Message, &format!(".t.{inner}"))
+        });
+        message(name, fields.collect())
+    };
+    let mut set = message("Set", vec![]);
+    set.options = Some(MessageOptions { message_set_wire_format: Some(true), ..MessageOptions::default() });
+    let mut needs = field("r", 9, Type::Int32, "");
+    needs.label = Some(Label::Required.into());
+    let mut required = holds("Required", &["Free"]);
+    required.field.push(needs);
+    let mut this = file(
+        "a",
+        vec![
+            holds("Free", &["Free", "Other"]),
+            holds("Other", &["Free"]),
+            required,
+            set,
+            // A ring, with both hanging on it.
+            holds("A", &["B"]),
+            holds("B", &["C", "Required"]),
+            holds("C", &["A", "Set"]),
+        ],
+    );
+    this.syntax = None;
+    let schema = decode(vec![this]).unwrap();
+    let check = |name: &str, required: bool, set: bool| {
+        let this = schema.message_at(schema.message(&format!("t.{name}")).unwrap().0);
+        let found = this.reaches_message_set.map(|at| &*schema.message_at(at).full_name);
+        assert_eq!((this.reaches_required, found), (required, set.then_some("t.Set")), "{name}");
+    };
+    check("Free", false, false);
+    check("Other", false, false);
+    check("Required", true, false);
+    check("Set", false, true);
+    for name in ["A", "B", "C"] {
+        check(name, true, true);
+    }
 }
 
 #[test]

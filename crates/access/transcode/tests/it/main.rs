@@ -2,10 +2,18 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod bodies;
 mod fixture;
 mod hostile;
 mod json_mapping;
 mod oracle;
+mod parameters;
+mod patch;
+mod printing;
+mod raw;
 mod requests;
+mod required;
+mod rules;
 mod status;
+mod templates;
 mod wire;
