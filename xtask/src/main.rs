@@ -3,6 +3,7 @@
 
 mod bench;
 mod checks;
+mod conformance;
 mod soak;
 mod steps;
 mod test;
@@ -24,9 +25,10 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask test                     every test: units, properties, end to end, documentation, loom models
+  cargo xtask test                     every test: units, properties, end to end, documentation, conformance, loom
   cargo xtask test lease               only the tests whose name contains `lease`
   cargo xtask test -p aqueduct-ids     only one crate's tests
+  cargo xtask conformance              only protobuf's conformance suite
   cargo xtask ci                       what must pass before a change goes in
   cargo xtask bench gateway --install  CPU time per request, beside Envoy and nginx
   cargo xtask soak --rounds 1000       the tests that repeat, many more times";
@@ -42,6 +44,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         select: Vec<String>,
     },
+    /// Runs protobuf's conformance suite against the transcoder, as `test` does too
+    Conformance,
     /// Checks all that must hold before a change goes in: format, lints, dependencies, tests, documentation
     Ci,
     /// Takes the figures, in release mode, and writes them to bench/runs
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.task {
         Task::Test { select } if select.is_empty() => test::all(&mut steps),
         Task::Test { select } => test::selected(&mut steps, select),
+        Task::Conformance => conformance::run(&mut steps),
         Task::Ci => checks::all(&mut steps),
         Task::Bench(args) => bench::run(&mut steps, args),
         Task::Soak(args) => soak::run(&mut steps, args),

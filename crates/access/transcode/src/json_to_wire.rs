@@ -11,7 +11,7 @@ use crate::error::{ErrorKind, TranscodeError};
 use crate::json::{Reader, Text};
 use crate::options::Options;
 use crate::schema::{Field, Kind, Message, NO_ONEOF, Schema, Shape, WellKnown};
-use crate::wire::{close_len, open_len, put_varint};
+use crate::wire::{close_len, open_len, put_tag, put_varint, wire_type};
 
 use map::KeySpan;
 pub(crate) use scalar::{article, integer_bits, put_numeric};
@@ -104,11 +104,6 @@ impl<'s, 'a> Encoder<'s, 'a> {
     /// An object with the fields of `message`. In an `Any`, an `@type` among them is passed over.
     fn object(&mut self, message: &'s Message, depth: u32, in_any: bool) -> Result<()> {
         let depth = self.open(b'{', "an object", depth)?;
-        if message.is_message_set {
-            let text =
-                format!("{} has the message set wire format, which JSON has no form for", message.full_name);
-            return Err(TranscodeError::at(ErrorKind::Value, self.reader.pos, text));
-        }
         if self.reader.take(b'}') {
             return Ok(());
         }
@@ -205,6 +200,7 @@ impl<'s, 'a> Encoder<'s, 'a> {
             Shape::Repeated => self.list(field, depth),
             Shape::Map => self.map(field, depth),
             Shape::Implicit => self.tagged(field, true, depth).map(drop),
+            Shape::Explicit if message.is_message_set => self.message_set_item(field, depth),
             Shape::Explicit => self.tagged(field, false, depth).map(drop),
         }
     }
@@ -251,6 +247,21 @@ impl<'s, 'a> Encoder<'s, 'a> {
             }
         }
         Ok(true)
+    }
+
+    /// An extension of a message with `option message_set_wire_format`: `group Item = 1 { int32 type_id = 2; bytes
+    /// message = 3; }`.
+    #[cold]
+    fn message_set_item(&mut self, field: &'s Field, depth: u32) -> Result<()> {
+        put_tag(&mut self.out, 1, wire_type::GROUP_START);
+        put_tag(&mut self.out, 2, wire_type::VARINT);
+        put_varint(&mut self.out, u64::from(field.number));
+        put_tag(&mut self.out, 3, wire_type::LEN);
+        let start = open_len(&mut self.out);
+        self.message_value(self.schema.message_of(field), depth)?;
+        close_len(&mut self.out, start);
+        put_tag(&mut self.out, 1, wire_type::GROUP_END);
+        Ok(())
     }
 
     /// One more element or entry; they are counted over the whole message.

@@ -145,6 +145,12 @@ impl Transcoder {
         self.print(target, wire, out, |printer| printer.document(message))
     }
 
+    /// How many fields of the last response (or values of closed enums) the schema did not know. They are left out of
+    /// the JSON, which has no form for them: more than 0 says that the descriptors are older than the upstream.
+    pub fn unknown_fields(&self) -> u64 {
+        self.wire.unknown
+    }
+
     /// Lends `out` to an encoder and undoes what it wrote when it fails.
     pub(crate) fn encode<'s>(
         &'s mut self,

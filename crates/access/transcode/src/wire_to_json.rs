@@ -5,6 +5,7 @@
 mod any;
 mod inside;
 mod map;
+mod message_set;
 mod oneof;
 mod required;
 mod scalar;
@@ -33,6 +34,8 @@ pub(crate) struct Scratch {
     keys: Vec<MapKey>,
     /// For each oneof of a message, which member won; used when members compete.
     winners: Vec<u16>,
+    /// What was passed over in the last message because the schema does not know it.
+    pub(crate) unknown: u64,
 }
 
 /// Reads one message and writes one JSON text.
@@ -65,6 +68,7 @@ impl<'s, 'a> Printer<'s, 'a> {
     ) -> Self {
         scratch.entries.clear();
         scratch.keys.clear();
+        scratch.unknown = 0;
         let end = out.len().saturating_add(options.output_bytes);
         Printer { schema, options, wire, out, scratch, elements: options.elements, end }
     }
@@ -109,11 +113,6 @@ impl<'s, 'a> Printer<'s, 'a> {
 
     /// `,"name":value` for each field that is there.
     fn fields(&mut self, message: &'s Message, place: Place, depth: u32) -> Result<()> {
-        if message.is_message_set {
-            let text =
-                format!("{} has the message set wire format, which JSON has no form for", message.full_name);
-            return Err(TranscodeError::new(ErrorKind::Upstream, text));
-        }
         let base = self.scan(message, place, depth)?;
         let end = self.scratch.entries.len();
         let mut from = base;

@@ -168,6 +168,8 @@ impl<'a> Linker<'a> {
 
     fn define(&self, pending: &Pending<'a>) -> Result<Message> {
         let Pending { full_name, raw, features, extensions } = pending;
+        // The values of a map have a length, whatever their file says of messages.
+        let features = Features { delimited: features.delimited && !raw.map_entry, ..*features };
         let (oneofs, positions) = real_oneofs(raw, full_name)?;
         let mut fields = Vec::with_capacity(raw.fields.len() + extensions.len());
         for field in &raw.fields {
@@ -177,7 +179,7 @@ impl<'a> Linker<'a> {
                 })?,
                 None => NO_ONEOF,
             };
-            fields.push(self.field(field, &join(full_name, field.name), *features, oneof)?);
+            fields.push(self.field(field, &join(full_name, field.name), features, oneof)?);
         }
         for (field, extension_name, features) in extensions {
             let mut field = self.field(field, extension_name, *features, NO_ONEOF)?;
@@ -193,6 +195,16 @@ impl<'a> Linker<'a> {
         }
         if raw.map_entry {
             check_map_entry(full_name, &fields)?;
+        }
+        if raw.is_message_set && !raw.fields.is_empty() {
+            return Err(SchemaError::invalid(full_name, "a message set has extensions, but no fields"));
+        }
+        if raw.is_message_set && fields.iter().any(|field| field.kind != Kind::Message || field.is_repeated())
+        {
+            return Err(SchemaError::invalid(
+                full_name,
+                "an extension of a message set is no single message",
+            ));
         }
         if WellKnown::of(full_name).is_some_and(|known| !known.fits(&fields)) {
             return Err(SchemaError::invalid(full_name, "it is not the well-known type of this name"));

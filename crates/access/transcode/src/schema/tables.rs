@@ -229,7 +229,7 @@ pub(crate) struct Message {
     /// Names of the real oneofs.
     pub(crate) oneofs: Box<[Box<str>]>,
     pub(crate) well_known: Option<WellKnown>,
-    /// `option message_set_wire_format`: cannot be transcoded.
+    /// `option message_set_wire_format`: extensions lie in items of a group.
     pub(crate) is_message_set: bool,
     /// The nearest message set that it is or can hold.
     pub(crate) reaches_message_set: Option<u32>,

@@ -12,7 +12,13 @@ impl<'s> Printer<'s, '_> {
     /// The last of a singular field's values; false when it is a default that is not printed.
     #[inline]
     pub(super) fn singular(&mut self, field: &'s Field, from: usize, to: usize) -> Result<bool> {
-        let Some(entry) = self.entry(to - 1) else { return Ok(false) };
+        let mut last = to - 1;
+        // To a closed enum a number it does not have is an unknown field, so that an earlier one still counts.
+        while last > from && self.entry(last).is_some_and(|entry| self.is_unknown_closed(field, entry.bits()))
+        {
+            last -= 1;
+        }
+        let Some(entry) = self.entry(last) else { return Ok(false) };
         let implicit = field.shape == Shape::Implicit;
         match field.kind {
             Kind::String | Kind::Bytes if implicit && entry.range().0 == entry.range().1 => Ok(false),
@@ -23,8 +29,7 @@ impl<'s> Printer<'s, '_> {
                     return Ok(false);
                 }
                 if self.is_unknown_closed(field, bits) {
-                    // To a closed enum the value is an unknown field, so that an earlier one still counts.
-                    return if to - 1 > from { self.singular(field, from, to - 1) } else { Ok(false) };
+                    return Ok(false);
                 }
                 self.put_number(field, bits);
                 Ok(true)
@@ -62,11 +67,15 @@ impl<'s> Printer<'s, '_> {
         Ok(())
     }
 
-    fn is_unknown_closed(&self, field: &Field, bits: u64) -> bool {
-        field.kind == Kind::Enum && {
+    /// Whether the value is a number that a closed enum does not have, which is then counted as an unknown field.
+    #[inline]
+    fn is_unknown_closed(&mut self, field: &Field, bits: u64) -> bool {
+        let unknown = field.kind == Kind::Enum && {
             let this = self.schema.enum_of(field);
             this.closed && this.quoted_name(bits as i32).is_none()
-        }
+        };
+        self.scratch.unknown += u64::from(unknown);
+        unknown
     }
 
     #[inline]

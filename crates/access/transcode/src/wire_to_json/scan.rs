@@ -1,8 +1,8 @@
 //! The first pass over a message: an entry for each occurrence of a field it has, ordered by field.
 
-use super::{Place, Printer, Result};
+use super::{Place, Printer, Result, Scratch, message_set};
 use crate::schema::{Message, NO_ONEOF};
-use crate::wire::wire_type;
+use crate::wire::{self, Cursor, wire_type};
 
 /// One occurrence of a field.
 #[derive(Debug, Clone, Copy)]
@@ -82,28 +82,31 @@ impl<'s> Printer<'s, '_> {
         depth: u32,
     ) -> Result<()> {
         let mut cursor = self.cursor(start, end);
-        let entries = &mut self.scratch.entries;
+        let Scratch { entries, unknown, .. } = &mut *self.scratch;
         while !cursor.at_end() {
             let at = cursor.pos as u32;
             let (number, wire) = cursor.tag()?;
             let found =
                 message.by_number(number).filter(|(_, field)| wire == field.wire || field.accepts(wire));
-            let Some((index, field)) = found else {
-                cursor.skip(number, wire, depth)?;
-                continue;
-            };
-            let value = match wire {
-                wire_type::VARINT => cursor.varint()?,
-                wire_type::LEN => pack(cursor.len_range()?),
-                wire_type::FIXED64 => cursor.fixed64()?,
-                wire_type::FIXED32 => u64::from(cursor.fixed32()?),
-                _ => {
-                    let start = cursor.pos;
-                    pack((start, cursor.skip_group(number, depth)?))
+            let (index, field, value) = match found {
+                Some((index, field)) => (index, field, value(&mut cursor, number, wire, depth)?),
+                None if message.is_message_set && (number, wire) == message_set::ITEM => {
+                    let (number, range) = message_set::item(&mut cursor, depth)?;
+                    let Some((index, field)) = message.by_number(number) else {
+                        *unknown += 1;
+                        continue;
+                    };
+                    (index, field, pack(range))
+                }
+                None => {
+                    *unknown += 1;
+                    cursor.skip(number, wire, depth)?;
+                    continue;
                 }
             };
             let index = index as u16;
-            entries.push(Entry { value, at, field: index, packed: wire != field.wire });
+            let packed = field.wire != wire && field.accepts(wire);
+            entries.push(Entry { value, at, field: index, packed });
             progress.sorted &= index >= progress.last;
             progress.last = index;
             if field.oneof != NO_ONEOF {
@@ -115,6 +118,21 @@ impl<'s> Printer<'s, '_> {
         }
         Ok(())
     }
+}
+
+/// The value of a field that the message has, as [`Entry::value`] keeps it.
+#[inline]
+fn value(cursor: &mut Cursor<'_>, number: u32, wire: u8, depth: u32) -> wire::Result<u64> {
+    Ok(match wire {
+        wire_type::VARINT => cursor.varint()?,
+        wire_type::LEN => pack(cursor.len_range()?),
+        wire_type::FIXED64 => cursor.fixed64()?,
+        wire_type::FIXED32 => u64::from(cursor.fixed32()?),
+        _ => {
+            let start = cursor.pos;
+            pack((start, cursor.skip_group(number, depth)?))
+        }
+    })
 }
 
 /// Two positions as one value; messages are below 4 GiB.

@@ -31,28 +31,31 @@ impl<'s, 'a> Printer<'s, 'a> {
     /// Calls `visit` with the tag of each field of a message, and the cursor behind it; `visit` says whether it read
     /// the value.
     pub(super) fn each_field(
-        &self,
+        &mut self,
         place: Place,
         depth: u32,
         mut visit: impl FnMut(u32, u8, &mut Cursor<'a>) -> crate::wire::Result<bool>,
     ) -> Result<()> {
-        let mut piece = |start, end| {
-            let mut cursor = self.cursor(start, end);
+        let mut unknown = 0;
+        let mut piece = |mut cursor: Cursor<'a>| {
             while !cursor.at_end() {
                 let (number, wire) = cursor.tag()?;
                 if !visit(number, wire, &mut cursor)? {
+                    unknown += 1;
                     cursor.skip(number, wire, depth)?;
                 }
             }
             Ok(())
         };
-        match place {
-            Place::Piece { start, end } => piece(start, end),
+        let done = match place {
+            Place::Piece { start, end } => piece(self.cursor(start, end)),
             Place::Entries { from, to } => (from..to).filter_map(|at| self.entry(at)).try_for_each(|entry| {
                 let (start, end) = entry.range();
-                piece(start, end)
+                piece(self.cursor(start, end))
             }),
-        }
+        };
+        self.scratch.unknown += unknown;
+        done
     }
 
     /// Timestamp and Duration: `seconds = 1`, `nanos = 2`.
