@@ -38,6 +38,31 @@ impl ErrorKind {
     }
 }
 
+/// Characters of a name from outside that an error shows; of a value there are fewer.
+const NAME: usize = 100;
+const VALUE: usize = 40;
+
+/// A name from outside (a key, a type URL) for an error: cut to a length that can be read.
+#[cold]
+pub(crate) fn shown_name(bytes: &[u8]) -> String {
+    cut(bytes, NAME)
+}
+
+/// The same for a value.
+#[cold]
+pub(crate) fn shown_value(bytes: &[u8]) -> String {
+    cut(bytes, VALUE)
+}
+
+fn cut(bytes: &[u8], most: usize) -> String {
+    // Whatever the characters, this is more than enough of them.
+    let text = String::from_utf8_lossy(bytes.get(..4 * (most + 1)).unwrap_or(bytes));
+    match text.char_indices().nth(most) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned() + "…",
+        None => text.into_owned(),
+    }
+}
+
 /// A refusal, with words a client can act on. `Display` is the whole message:
 /// `items[1].priceCents: expected an int64, found "x" (at byte 57)`.
 ///
@@ -136,3 +161,17 @@ impl fmt::Display for TranscodeError {
 }
 
 impl std::error::Error for TranscodeError {}
+
+#[cfg(test)]
+mod tests {
+    use super::{shown_name, shown_value};
+
+    #[test]
+    fn what_is_shown_is_cut_between_characters() {
+        assert_eq!(shown_value(b"short"), "short");
+        assert_eq!(shown_value(&[b'a'; 40]), "a".repeat(40));
+        assert_eq!(shown_value(&[b'a'; 41]), "a".repeat(40) + "…");
+        assert_eq!(shown_name("\u{1f600}".repeat(5000).as_bytes()), "\u{1f600}".repeat(100) + "…");
+        assert_eq!(shown_value(b"a\xff"), "a\u{fffd}");
+    }
+}

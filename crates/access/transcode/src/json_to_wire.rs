@@ -7,7 +7,7 @@ mod scalar;
 mod seen;
 mod well_known;
 
-use crate::error::{ErrorKind, TranscodeError};
+use crate::error::{ErrorKind, TranscodeError, shown_name};
 use crate::json::{Reader, Text};
 use crate::options::Options;
 use crate::schema::{Field, Kind, Message, NO_ONEOF, Schema, Shape, WellKnown};
@@ -45,6 +45,8 @@ pub(crate) struct Encoder<'s, 'a> {
     scratch: &'s mut Scratch,
     elements: u32,
     look_ahead: usize,
+    /// Where `out` may grow to.
+    end: usize,
 }
 
 impl<'s, 'a> Encoder<'s, 'a> {
@@ -58,19 +60,22 @@ impl<'s, 'a> Encoder<'s, 'a> {
         scratch.seen.clear();
         scratch.keys.clear();
         let (elements, look_ahead) = (options.elements, LOOK_AHEAD);
-        Encoder { schema, options, reader, out, scratch, elements, look_ahead }
+        let end = out.len().saturating_add(options.output_bytes);
+        Encoder { schema, options, reader, out, scratch, elements, look_ahead, end }
     }
 
     /// The whole text is the message.
     pub(crate) fn document(&mut self, message: &'s Message) -> Result<()> {
         self.message_value(message, self.options.depth())?;
-        self.reader.end()
+        self.reader.end()?;
+        self.check_output()
     }
 
     /// The whole text is the field at the end of `steps` (`body: "field"`). `null` writes nothing.
     pub(crate) fn field_document(&mut self, message: &'s Message, steps: &[u16]) -> Result<()> {
         self.inside(message, steps)?;
-        self.reader.end()
+        self.reader.end()?;
+        self.check_output()
     }
 
     fn inside(&mut self, message: &'s Message, steps: &[u16]) -> Result<()> {
@@ -177,7 +182,7 @@ impl<'s, 'a> Encoder<'s, 'a> {
             None if self.options.ignore_unknown => Key::Ignored,
             None => {
                 let error = TranscodeError::at(ErrorKind::Unknown, text.at, unknown(message));
-                return Err(error.in_field(&String::from_utf8_lossy(name)));
+                return Err(error.in_field(&shown_name(name)));
             }
         };
         self.reader.colon()?;
@@ -272,6 +277,17 @@ impl<'s, 'a> Encoder<'s, 'a> {
             return Err(TranscodeError::at(ErrorKind::Limit, self.reader.pos, what));
         };
         self.elements = left;
+        self.check_output()
+    }
+
+    /// Only elements can be much larger as protobuf than as JSON, so it is enough to look at each of them, and at the
+    /// end.
+    #[inline]
+    fn check_output(&self) -> Result<()> {
+        if self.out.len() > self.end {
+            let what = format!("the message would be larger than {} bytes", self.options.output_bytes);
+            return Err(TranscodeError::at(ErrorKind::Limit, self.reader.pos, what));
+        }
         Ok(())
     }
 

@@ -49,7 +49,12 @@ pub(crate) struct Printer<'s, 'a> {
     elements: u32,
     /// Where `out` may grow to.
     end: usize,
+    /// How many entries there may be at a time.
+    most_entries: usize,
 }
+
+/// Occurrences of fields that are no elements. A message in which there are more says some of them over and over.
+const SINGULAR: usize = 1 << 16;
 
 /// Where a message lies: in one piece, or in the pieces `from..to` of the entries, to be merged.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +75,9 @@ impl<'s, 'a> Printer<'s, 'a> {
         scratch.keys.clear();
         scratch.unknown = 0;
         let end = out.len().saturating_add(options.output_bytes);
-        Printer { schema, options, wire, out, scratch, elements: options.elements, end }
+        let elements = options.elements;
+        let most_entries = (elements as usize).saturating_add(SINGULAR);
+        Printer { schema, options, wire, out, scratch, elements, end, most_entries }
     }
 
     fn whole(&self) -> Result<Place> {
@@ -84,17 +91,18 @@ impl<'s, 'a> Printer<'s, 'a> {
     /// The whole input as JSON.
     pub(crate) fn document(&mut self, message: &'s Message) -> Result<()> {
         let place = self.whole()?;
-        self.message(message, place, self.options.depth())
+        self.message(message, place, self.options.depth())?;
+        self.check_output()
     }
 
-    /// A message in whatever JSON form its type has.
+    /// A message in whatever JSON form its type has. Levels are counted as the reader of JSON does, but that the
+    /// brackets of lists and maps are none: so all that it accepts can be printed, and what has no brackets of its own
+    /// (a Timestamp, a wrapper, a Value around another) is free.
     fn message(&mut self, message: &'s Message, place: Place, depth: u32) -> Result<()> {
-        let Some(depth) = depth.checked_sub(1) else {
-            return Err(TranscodeError::new(ErrorKind::Upstream, "the message is nested too deep"));
-        };
         if let Some(kind) = message.well_known {
             return self.well_known(kind, message, place, depth);
         }
+        let depth = level(depth)?;
         let start = self.out.len();
         self.fields(message, place, depth)?;
         self.close(start, b'{', b'}');
@@ -217,21 +225,20 @@ impl<'s, 'a> Printer<'s, 'a> {
     /// One more element or entry; they are counted over the whole message.
     #[inline]
     fn count_element(&mut self) -> Result<()> {
-        let Some(left) = self.elements.checked_sub(1) else {
-            let what = format!("the message has more than {} elements", self.options.elements);
-            return Err(TranscodeError::new(ErrorKind::Upstream, what));
-        };
+        let Some(left) = self.elements.checked_sub(1) else { return Err(too_many(self.options)) };
         self.elements = left;
         self.check_output()
     }
 
     #[inline]
     fn check_output(&self) -> Result<()> {
-        if self.out.len() > self.end {
-            let text = format!("the JSON would be longer than {} bytes", self.options.output_bytes);
-            return Err(TranscodeError::new(ErrorKind::Upstream, text));
-        }
-        Ok(())
+        if self.out.len() > self.end { Err(self.too_long()) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn too_long(&self) -> TranscodeError {
+        let text = format!("the JSON would be longer than {} bytes", self.options.output_bytes);
+        TranscodeError::new(ErrorKind::Upstream, text)
     }
 
     fn cursor(&self, start: usize, end: usize) -> Cursor<'a> {
@@ -261,6 +268,19 @@ impl<'s, 'a> Printer<'s, 'a> {
         };
         self.out.extend_from_slice(text);
     }
+}
+
+/// Takes one level of nesting; gives those that are left.
+fn level(depth: u32) -> Result<u32> {
+    depth
+        .checked_sub(1)
+        .ok_or_else(|| TranscodeError::new(ErrorKind::Upstream, "the message is nested too deep"))
+}
+
+#[cold]
+fn too_many(options: &Options) -> TranscodeError {
+    let what = format!("the message has more than {} elements", options.elements);
+    TranscodeError::new(ErrorKind::Upstream, what)
 }
 
 impl From<WireError> for TranscodeError {

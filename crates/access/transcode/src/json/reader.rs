@@ -2,14 +2,11 @@
 
 use super::escape::unescape;
 use super::number::{self, Integer, NotInteger};
-use crate::error::{ErrorKind, TranscodeError};
+use crate::error::{ErrorKind, TranscodeError, shown_value};
 use crate::schema::Key;
 use crate::swar::find_special;
 
 type Result<T> = std::result::Result<T, TranscodeError>;
-
-/// How much of the input an error message shows.
-const SHOWN: usize = 40;
 
 /// A string as it stands in the input, without its quotes.
 #[derive(Debug, Clone, Copy)]
@@ -306,7 +303,6 @@ impl<'a> Reader<'a> {
                 return character.chars().next().map(|first| format!("{first:?}")).unwrap_or_default();
             }
         };
-        let shown = String::from_utf8_lossy(rest.get(..length.min(SHOWN)).unwrap_or_default()).into_owned();
-        if length > SHOWN { shown + "…" } else { shown }
+        shown_value(rest.get(..length).unwrap_or_default())
     }
 }

@@ -1,7 +1,7 @@
 //! `google.protobuf.Any`: the `@type` decides how the other keys are read, wherever among them it stands.
 
 use super::{Encoder, Result};
-use crate::error::{ErrorKind, TranscodeError};
+use crate::error::{ErrorKind, TranscodeError, shown_name};
 use crate::json::Text;
 use crate::schema::Message;
 use crate::wire::{close_len, open_len, put_tag, wire_type};
@@ -69,7 +69,7 @@ impl<'s, 'a> Encoder<'s, 'a> {
             .and_then(|(_, name)| self.schema.message(name))
             .map(|id| self.schema.message_at(id.0))
             .ok_or_else(|| {
-                let what = format!("no message type is known for {}", String::from_utf8_lossy(written));
+                let what = format!("no message type is known for {}", shown_name(written));
                 TranscodeError::at(ErrorKind::Unknown, url.at, what).in_field("@type")
             })
     }
@@ -87,13 +87,12 @@ impl<'s, 'a> Encoder<'s, 'a> {
                 other => {
                     let what = "an Any of a well-known type has \"@type\" and \"value\" only";
                     let error = TranscodeError::at(ErrorKind::Unknown, name.at, what);
-                    return Err(error.in_field(&String::from_utf8_lossy(other)));
+                    return Err(error.in_field(&shown_name(other)));
                 }
             };
             if doubled {
-                return Err(self
-                    .duplicate("the field is there twice")
-                    .in_field(&String::from_utf8_lossy(name.raw)));
+                let name = if is_value { "value" } else { "@type" };
+                return Err(self.duplicate("the field is there twice").in_field(name));
             }
             if is_value {
                 self.message_value(message, depth).map_err(|error| error.in_field("value"))?;

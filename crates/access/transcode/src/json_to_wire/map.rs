@@ -1,7 +1,7 @@
 //! Objects to map fields, refusing keys that are there twice.
 
 use super::{Encoder, Result, scalar};
-use crate::error::{ErrorKind, TranscodeError};
+use crate::error::{ErrorKind, TranscodeError, shown_name};
 use crate::json::{Text, number};
 use crate::schema::{Field, Kind};
 use crate::wire::{Cursor, close_len, open_len, put_varint};
@@ -93,9 +93,7 @@ impl<'s> Encoder<'s, '_> {
         let error = TranscodeError::at(ErrorKind::Duplicate, self.reader.pos, "a key is there twice");
         // Only a string shows what it is; it stands behind its length.
         match Cursor::new(bytes(key)).len_bytes() {
-            Ok(text) if kind == Kind::String => {
-                Err(error.in_index(format_args!("{:?}", String::from_utf8_lossy(text))))
-            }
+            Ok(text) if kind == Kind::String => Err(error.in_index(format_args!("{:?}", shown_name(text)))),
             _ => Err(error),
         }
     }
@@ -123,5 +121,5 @@ fn prefix(bytes: Option<&[u8]>) -> u64 {
 
 #[cold]
 fn in_key(error: TranscodeError, key: Text<'_>) -> TranscodeError {
-    error.in_index(format_args!("\"{}\"", String::from_utf8_lossy(key.raw)))
+    error.in_index(format_args!("\"{}\"", shown_name(key.raw)))
 }

@@ -29,7 +29,7 @@ impl<'s, 'a> Printer<'s, 'a> {
         if !printed {
             self.absent(field);
         }
-        Ok(())
+        self.check_output()
     }
 
     /// The parts of the HttpBody at the end of `steps`, or that the message itself is. In pieces or not, the last

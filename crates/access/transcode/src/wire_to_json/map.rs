@@ -2,7 +2,7 @@
 
 use super::scan::{DEAD, Entry};
 use super::{Place, Printer, Result, scalar};
-use crate::error::TranscodeError;
+use crate::error::{TranscodeError, shown_name};
 use crate::schema::{Field, Kind, Message, Shape};
 
 /// The key of an entry, comparable.
@@ -56,7 +56,7 @@ impl<'s> Printer<'s, '_> {
                 Ok(false) => self.out.truncate(rollback),
                 Err(error) => {
                     let key = self.out.get(rollback + 1..value_at - 1).unwrap_or_default();
-                    return Err(error.in_index(String::from_utf8_lossy(key)));
+                    return Err(error.in_index(shown_name(key)));
                 }
             }
         }

@@ -26,10 +26,15 @@ impl Printer<'_, '_> {
                 }
             }
         }
-        let mut at = 0;
-        self.scratch.entries.retain(|entry| {
-            at += 1;
-            at <= base || entry.field != DEAD
-        });
+        // Not `retain`, which would look at the entries of all open messages, for each element of a list.
+        let entries = &mut self.scratch.entries;
+        let mut kept = base;
+        for at in base..entries.len() {
+            if entries.get(at).is_some_and(|entry| entry.field != DEAD) {
+                entries.swap(kept, at);
+                kept += 1;
+            }
+        }
+        entries.truncate(kept);
     }
 }

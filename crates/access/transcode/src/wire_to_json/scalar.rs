@@ -1,7 +1,7 @@
 //! Scalar values: wire bits to JSON text.
 
 use super::scan::Entry;
-use super::string::put_utf8;
+use super::string::{escaped_len, put_utf8};
 use super::{Printer, Result};
 use crate::error::{ErrorKind, TranscodeError};
 use crate::schema::{Field, Kind, Shape};
@@ -82,6 +82,7 @@ impl<'s> Printer<'s, '_> {
     pub(super) fn text(&mut self, field: &Field, entry: Entry) -> Result<()> {
         let (start, end) = entry.range();
         let bytes = self.wire.get(start..end).unwrap_or_default();
+        self.check_room(bytes, field.kind)?;
         if field.kind == Kind::Bytes {
             self.out.push(b'"');
             base64::encode(bytes, &mut self.out);
@@ -90,6 +91,17 @@ impl<'s> Printer<'s, '_> {
         }
         put_utf8(&mut self.out, bytes)
             .map_err(|at| TranscodeError::at(ErrorKind::Upstream, start + at, "the string is not UTF-8"))
+    }
+
+    /// Whether a string or bytes still fit, before they are printed: a control character becomes six bytes.
+    #[inline]
+    pub(super) fn check_room(&self, bytes: &[u8], kind: Kind) -> Result<()> {
+        let room = self.end.saturating_sub(self.out.len());
+        if bytes.len() < room / 8 {
+            return Ok(());
+        }
+        let needed = if kind == Kind::Bytes { bytes.len().div_ceil(3) * 4 } else { escaped_len(bytes) };
+        if needed > room { Err(self.too_long()) } else { Ok(()) }
     }
 
     /// A numeric value from its [`canonical`] bits, as JSON writes its kind.

@@ -1,6 +1,6 @@
 //! The first pass over a message: an entry for each occurrence of a field it has, ordered by field.
 
-use super::{Place, Printer, Result, Scratch, message_set};
+use super::{Place, Printer, Result, Scratch, message_set, too_many};
 use crate::schema::{Message, NO_ONEOF};
 use crate::wire::{self, Cursor, wire_type};
 
@@ -82,6 +82,7 @@ impl<'s> Printer<'s, '_> {
         depth: u32,
     ) -> Result<()> {
         let mut cursor = self.cursor(start, end);
+        let most_entries = self.most_entries;
         let Scratch { entries, unknown, .. } = &mut *self.scratch;
         while !cursor.at_end() {
             let at = cursor.pos as u32;
@@ -106,6 +107,9 @@ impl<'s> Printer<'s, '_> {
             };
             let index = index as u16;
             let packed = field.wire != wire && field.accepts(wire);
+            if entries.len() == most_entries {
+                return Err(too_many(self.options));
+            }
             entries.push(Entry { value, at, field: index, packed });
             progress.sorted &= index >= progress.last;
             progress.last = index;

@@ -26,6 +26,16 @@ pub(super) fn put_utf8(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), usize> {
     Ok(())
 }
 
+/// How long a string is with its escapes, without its quotes.
+pub(super) fn escaped_len(bytes: &[u8]) -> usize {
+    let escaped = |byte: &u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    bytes.iter().map(escaped).sum()
+}
+
 /// Appends UTF-8 `bytes`; the first `plain` of them are known to need no escape.
 fn put_escaped(out: &mut Vec<u8>, bytes: &[u8], plain: usize) {
     let mut done = 0;
@@ -73,6 +83,7 @@ mod tests {
             let mut checked = Vec::new();
             assert_eq!(put_utf8(&mut checked, text.as_bytes()), Ok(()));
             assert_eq!(checked, out);
+            assert_eq!(escaped_len(text.as_bytes()) + 2, out.len(), "{text:?}");
         }
         assert_eq!(put_utf8(&mut Vec::new(), b"abc\xff"), Err(3));
         assert_eq!(put_utf8(&mut Vec::new(), b"\xed\xa0\x80"), Err(0), "a surrogate");

@@ -1,6 +1,6 @@
 //! Messages whose JSON form is not an object of their fields.
 
-use super::{Place, Printer, Result};
+use super::{Place, Printer, Result, level};
 use crate::error::{ErrorKind, TranscodeError};
 use crate::schema::{Kind, Message, WellKnown};
 use crate::wire::{Cursor, wire_type};
@@ -15,16 +15,15 @@ impl<'s, 'a> Printer<'s, 'a> {
         depth: u32,
     ) -> Result<()> {
         match kind {
-            WellKnown::Any => self.any(place, depth),
+            WellKnown::Any => self.any(place, level(depth)?),
             WellKnown::Timestamp => {
                 self.seconds(place, timestamp::put, "the timestamp is out of range", depth)
             }
             WellKnown::Duration => self.seconds(place, duration::put, "the duration is out of range", depth),
             WellKnown::FieldMask => self.field_mask(place, depth),
             WellKnown::Value => self.value_message(message, place, depth),
-            WellKnown::Struct | WellKnown::ListValue | WellKnown::Wrapper(_) => {
-                self.only_field(message, place, depth)
-            }
+            WellKnown::Struct | WellKnown::ListValue => self.only_field(message, place, level(depth)?),
+            WellKnown::Wrapper(_) => self.only_field(message, place, depth),
         }
     }
 

@@ -30,16 +30,22 @@ fn message(name: &str) -> MessageId {
 }
 
 pub(crate) fn to_json(name: &str, wire: &[u8]) -> Result<String, TranscodeError> {
-    let options = Options::default();
-    let target = Target { schema: &FIXTURE.schema, message: message(name), options: &options };
+    to_json_with(&Options::default(), name, wire)
+}
+
+pub(crate) fn to_json_with(options: &Options, name: &str, wire: &[u8]) -> Result<String, TranscodeError> {
+    let target = Target { schema: &FIXTURE.schema, message: message(name), options };
     let mut out = Vec::new();
     Transcoder::new().wire_to_json(target, wire, &mut out)?;
     Ok(String::from_utf8(out).unwrap())
 }
 
 pub(crate) fn to_wire(name: &str, json: &[u8]) -> Result<Vec<u8>, TranscodeError> {
-    let options = Options::default();
-    let target = Target { schema: &FIXTURE.schema, message: message(name), options: &options };
+    to_wire_with(&Options::default(), name, json)
+}
+
+pub(crate) fn to_wire_with(options: &Options, name: &str, json: &[u8]) -> Result<Vec<u8>, TranscodeError> {
+    let target = Target { schema: &FIXTURE.schema, message: message(name), options };
     let mut out = Vec::new();
     Transcoder::new().json_to_wire(target, json, &mut out)?;
     Ok(out)

@@ -6,6 +6,7 @@ mod bodies;
 mod fixture;
 mod hostile;
 mod json_mapping;
+mod limits;
 mod oracle;
 mod parameters;
 mod patch;
