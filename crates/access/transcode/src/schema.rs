@@ -1,6 +1,7 @@
 //! The compiled form of a `FileDescriptorSet`: flat tables of messages, enums and methods.
 
 mod builtin;
+mod check;
 mod compile;
 mod error;
 mod features;

@@ -264,7 +264,11 @@ impl<'s, 'a> Printer<'s, 'a> {
             (Shape::Repeated, _) => b"[]",
             (Shape::Map, _) => b"{}",
             (_, Kind::String | Kind::Bytes) => b"\"\"",
-            (_, kind) => return self.put_number(field, scalar::canonical(kind, 0)),
+            (_, Kind::Enum) => {
+                let default = self.schema.enum_of(field).default;
+                return self.put_number(field, i64::from(default).cast_unsigned());
+            }
+            _ => return self.put_number(field, 0),
         };
         self.out.extend_from_slice(text);
     }

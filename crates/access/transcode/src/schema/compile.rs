@@ -2,6 +2,7 @@
 
 use foldhash::{HashMap, HashMapExt};
 
+use super::check;
 use super::features::Features;
 use super::index::{NameIndex, NumberIndex};
 use super::key::Key;
@@ -170,7 +171,7 @@ impl<'a> Linker<'a> {
         let Pending { full_name, raw, features, extensions } = pending;
         // The values of a map have a length, whatever their file says of messages.
         let features = Features { delimited: features.delimited && !raw.map_entry, ..*features };
-        let (oneofs, positions) = real_oneofs(raw, full_name)?;
+        let (oneofs, positions) = check::real_oneofs(raw, full_name)?;
         let mut fields = Vec::with_capacity(raw.fields.len() + extensions.len());
         for field in &raw.fields {
             let oneof = match field.oneof.and_then(|oneof| usize::try_from(oneof).ok()) {
@@ -194,18 +195,12 @@ impl<'a> Linker<'a> {
             return Err(SchemaError::invalid(full_name, "it has more than 65,535 fields"));
         }
         if raw.map_entry {
-            check_map_entry(full_name, &fields)?;
+            check::map_entry(full_name, &fields)?;
         }
-        if raw.is_message_set && !raw.fields.is_empty() {
-            return Err(SchemaError::invalid(full_name, "a message set has extensions, but no fields"));
+        if raw.is_message_set {
+            check::message_set(full_name, raw.fields.is_empty(), &fields)?;
         }
-        if raw.is_message_set && fields.iter().any(|field| field.kind != Kind::Message || field.is_repeated())
-        {
-            return Err(SchemaError::invalid(
-                full_name,
-                "an extension of a message set is no single message",
-            ));
-        }
+        check::names(full_name, &mut fields, features.best_effort_json || raw.json_conflicts)?;
         if WellKnown::of(full_name).is_some_and(|known| !known.fits(&fields)) {
             return Err(SchemaError::invalid(full_name, "it is not the well-known type of this name"));
         }
@@ -309,49 +304,11 @@ impl<'a> Linker<'a> {
 }
 
 impl Field {
-    fn set_names(&mut self, name: &str, json_name: &str) {
+    pub(super) fn set_names(&mut self, name: &str, json_name: &str) {
         self.json_key = Key::new(json_name);
         self.proto_key = Key::new(name);
         self.name = name.into();
         self.json_name = json_name.into();
-    }
-}
-
-/// The names of the oneofs that are not made up for `optional`, and for each declared one its place among them.
-fn real_oneofs(raw: &raw::Message<'_>, full_name: &str) -> Result<(Vec<Box<str>>, Vec<u16>)> {
-    let mut names = Vec::new();
-    let mut positions = Vec::new();
-    for (index, oneof) in raw.oneofs.iter().enumerate() {
-        let mut members = raw.fields.iter().filter(|field| field.oneof == i32::try_from(index).ok());
-        if members.clone().any(|field| field.label == 3) {
-            return Err(SchemaError::invalid(full_name, "a member of a oneof is repeated"));
-        }
-        if members.all(|field| field.proto3_optional) {
-            positions.push(NO_ONEOF);
-        } else {
-            positions.push(u16::try_from(names.len()).unwrap_or(NO_ONEOF));
-            names.push((*oneof).into());
-        }
-    }
-    Ok((names, positions))
-}
-
-fn check_map_entry(full_name: &str, fields: &[Field]) -> Result<()> {
-    let key_ok = |kind| {
-        !matches!(kind, Kind::Double | Kind::Float | Kind::Bytes | Kind::Enum | Kind::Message | Kind::Group)
-    };
-    match fields {
-        [key, value]
-            if key.number == 1
-                && value.number == 2
-                && key_ok(key.kind)
-                && !key.is_repeated()
-                && !value.is_repeated()
-                && value.kind != Kind::Group =>
-        {
-            Ok(())
-        }
-        _ => Err(SchemaError::invalid(full_name, "it is not a map entry of key = 1 and value = 2")),
     }
 }
 

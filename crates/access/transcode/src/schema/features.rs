@@ -12,6 +12,7 @@ pub(super) struct FeatureSet {
     enum_type: Option<i32>,
     repeated: Option<i32>,
     message_encoding: Option<i32>,
+    json_format: Option<i32>,
 }
 
 /// The features that hold at some place.
@@ -24,6 +25,8 @@ pub(super) struct Features {
     pub(super) closed_enums: bool,
     pub(super) packed: bool,
     pub(super) delimited: bool,
+    /// `LEGACY_BEST_EFFORT`: JSON names need not be distinct.
+    pub(super) best_effort_json: bool,
 }
 
 const PROTO2: Features = Features {
@@ -32,6 +35,7 @@ const PROTO2: Features = Features {
     closed_enums: true,
     packed: false,
     delimited: false,
+    best_effort_json: true,
 };
 const PROTO3: Features = Features {
     explicit_presence: false,
@@ -39,6 +43,7 @@ const PROTO3: Features = Features {
     closed_enums: false,
     packed: true,
     delimited: false,
+    best_effort_json: false,
 };
 const EDITIONS: Features = Features { explicit_presence: true, ..PROTO3 };
 
@@ -60,6 +65,7 @@ impl FeatureSet {
                 2 => &mut self.enum_type,
                 3 => &mut self.repeated,
                 5 => &mut self.message_encoding,
+                6 => &mut self.json_format,
                 _ => return Ok(()),
             };
             *slot = Some(raw.int()?);
@@ -100,6 +106,10 @@ impl Features {
         }
         if let Some(encoding) = set.message_encoding {
             self.delimited = encoding == 2;
+        }
+        if let Some(format) = set.json_format {
+            // ALLOW = 1, LEGACY_BEST_EFFORT = 2.
+            self.best_effort_json = format == 2;
         }
         self
     }

@@ -93,6 +93,8 @@ pub(super) struct Message<'a> {
     pub(super) oneofs: Vec<&'a str>,
     pub(super) map_entry: bool,
     pub(super) is_message_set: bool,
+    /// `deprecated_legacy_json_field_conflicts`
+    pub(super) json_conflicts: bool,
     pub(super) features: FeatureSet,
 }
 
@@ -199,6 +201,7 @@ impl<'a> Message<'a> {
             match number {
                 1 => self.is_message_set = raw.flag()?,
                 7 => self.map_entry = raw.flag()?,
+                11 => self.json_conflicts = raw.flag()?,
                 _ => {}
             }
             Ok(())

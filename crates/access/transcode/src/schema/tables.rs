@@ -261,6 +261,8 @@ pub(crate) struct Enum {
     numbers: NumberIndex,
     names: NameIndex,
     pub(crate) closed: bool,
+    /// The default: the value declared first, which of a closed enum need not be 0.
+    pub(crate) default: i32,
     /// `google.protobuf.NullValue`, written `null`.
     pub(crate) null_value: bool,
 }
@@ -280,6 +282,7 @@ impl Enum {
             names: NameIndex::new(declared.iter().map(|&(name, number)| (name, number.cast_unsigned()))),
             values: values.into(),
             closed,
+            default: declared.first().map_or(0, |value| value.1),
             null_value: full_name == "google.protobuf.NullValue",
         }
     }

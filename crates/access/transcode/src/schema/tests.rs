@@ -8,6 +8,8 @@ use prost_types::{
 
 use super::*;
 
+mod names;
+
 fn field(name: &str, number: i32, kind: Type, type_name: &str) -> FieldDescriptorProto {
     FieldDescriptorProto {
         name: Some(name.to_owned()),

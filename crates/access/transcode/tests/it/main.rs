@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod bodies;
+mod editions;
 mod fixture;
 mod hostile;
 mod json_mapping;
