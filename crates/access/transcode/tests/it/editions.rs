@@ -189,6 +189,8 @@ fn message_sets_hold_their_extensions_in_items() {
         &json.replace('7', "8"),
         0,
     );
+    // An item has one of each: the first.
+    prints(SET, b"\x0b\x10\x90\xb3\xfc\x01\x10\x05\x1a\x02\x48\x07\x1a\x02\x48\x08\x0c", &json, 0);
     prints(SET, b"\x0b\x10\x05\x1a\x00\x0c", "{}", 1);
     prints(SET, b"\x0b\x1a\x02\x48\x07\x0c", "{}", 1);
     for (bad, words) in [
