@@ -11,13 +11,6 @@ fn with(options: &Options, json: &str) -> Result<Vec<u8>, TranscodeError> {
     Transcoder::new().json_to_wire(target, json.as_bytes(), &mut out).map(|()| out)
 }
 
-fn print_with(options: &Options, wire: &[u8]) -> Result<Vec<u8>, TranscodeError> {
-    let message = FIXTURE.schema.message(EVERYTHING).unwrap();
-    let mut out = Vec::new();
-    let target = Target { schema: &FIXTURE.schema, message, options };
-    Transcoder::new().wire_to_json(target, wire, &mut out).map(|()| out)
-}
-
 /// Each level of `Any` looks ahead for its `@type`: without a bound that is quadratic.
 #[test]
 fn looking_for_late_types_is_bounded() {
