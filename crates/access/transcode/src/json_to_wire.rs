@@ -78,23 +78,25 @@ impl<'s, 'a> Encoder<'s, 'a> {
         self.check_output()
     }
 
-    fn inside(&mut self, message: &'s Message, steps: &[u16]) -> Result<()> {
-        let Some((&step, rest)) = steps.split_first() else { return Ok(()) };
-        let Some(field) = message.fields.get(usize::from(step)) else { return Ok(()) };
+    /// False when the value was an absent one, so that the messages on the way are not there either.
+    fn inside(&mut self, message: &'s Message, steps: &[u16]) -> Result<bool> {
+        let Some((&step, rest)) = steps.split_first() else { return Ok(false) };
+        let Some(field) = message.fields.get(usize::from(step)) else { return Ok(false) };
+        let before = self.out.len();
         let done = if rest.is_empty() {
+            let null = self.reader.peek() == b'n';
             let mut seen = Seen::new(self.scratch.seen.len());
-            self.field(message, field, &mut seen, self.options.depth())
+            let done = self.field(message, field, &mut seen, self.options.depth());
+            done.map(|()| !null || self.out.len() > before)
         } else {
-            let before = self.out.len();
             let start = field.open(&mut self.out);
             let done = self.inside(self.schema.message_of(field), rest);
-            if self.out.len() == start {
-                self.out.truncate(before);
-            } else {
-                field.close(&mut self.out, start);
-            }
+            field.close(&mut self.out, start);
             done
         };
+        if done == Ok(false) {
+            self.out.truncate(before);
+        }
         done.map_err(|error| error.in_field(&field.json_name))
     }
 

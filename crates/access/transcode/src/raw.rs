@@ -13,6 +13,9 @@ struct HttpBody<'a> {
 
 /// Appends an HttpBody at the place that the binding's body has.
 pub(crate) fn put(binding: &Binding, content_type: Option<&str>, data: &[u8], out: &mut Vec<u8>) {
+    if !binding.request_is_raw() {
+        return;
+    }
     let body = HttpBody { content_type: content_type.unwrap_or_default().as_bytes(), data };
     let steps: &[u16] = match &binding.body {
         Body::None => return,

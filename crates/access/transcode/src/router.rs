@@ -13,7 +13,7 @@ use std::fmt;
 pub(crate) use binding::Body;
 pub use binding::{Binding, BodyRule};
 pub use builder::{RouteError, RouterBuilder};
-pub(crate) use field_path::{FieldPath, step_into, takes_text};
+pub(crate) use field_path::{step_into, takes_text};
 
 use crate::Schema;
 use crate::percent;

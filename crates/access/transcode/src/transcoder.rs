@@ -3,7 +3,7 @@
 use crate::json::Reader;
 use crate::json_to_wire::Encoder;
 use crate::request::Content;
-use crate::router::{Binding, FieldPath, Match};
+use crate::router::{Binding, Match};
 use crate::status::Status;
 use crate::wire_to_json::{Printer, RawBody};
 use crate::wkt::base64;
@@ -51,7 +51,7 @@ impl Transcoder {
     }
 
     /// The same where the binding's [`request_is_raw`](Binding::request_is_raw): the bytes of the body, whatever they
-    /// are, become the `data` of a `google.api.HttpBody`, with their media type.
+    /// are, become the `data` of a `google.api.HttpBody`, with their media type. Elsewhere the body is ignored.
     pub fn encode_raw_request(
         &mut self,
         found: &Match<'_>,
@@ -68,8 +68,8 @@ impl Transcoder {
         raw::put(binding, None, data, out);
     }
 
-    /// The same where the body is `application/x-www-form-urlencoded`: its parameters are bound like those of the
-    /// query, and together with them, whatever the rule's `body` is.
+    /// [`encode_request`](Self::encode_request) for a body of `application/x-www-form-urlencoded`: its parameters are
+    /// bound like those of the query, and together with them, whatever the rule's `body` is.
     pub fn encode_form_request(
         &mut self,
         found: &Match<'_>,
@@ -96,14 +96,17 @@ impl Transcoder {
     }
 
     /// Finds the `google.api.HttpBody` of a response message (one message of a stream), where the binding's
-    /// [`response_is_raw`](Binding::response_is_raw).
+    /// [`response_is_raw`](Binding::response_is_raw); elsewhere there is none.
     pub fn decode_raw_response<'w>(
         &mut self,
         binding: &Binding,
         wire: &'w [u8],
     ) -> Result<RawBody<'w>, TranscodeError> {
         let message = binding.schema.message_at(binding.output().0);
-        let steps = binding.response_body.as_ref().map_or(&[][..], FieldPath::steps);
+        if !binding.response_is_raw() {
+            return Ok(RawBody { content_type: None, data: 0..0 });
+        }
+        let steps: &[u16] = binding.response_body.as_ref().map_or(&[], |path| &path.steps);
         Printer::new((&binding.schema, binding.options()), wire, &mut self.wire, Vec::new())
             .raw_body(message, steps)
     }

@@ -84,10 +84,6 @@ impl FieldPath {
         Some("another variable sets the same field")
     }
 
-    pub(crate) fn steps(&self) -> &[u16] {
-        &self.steps
-    }
-
     /// The field at the end.
     pub(crate) fn last<'s>(&self, schema: &'s Schema, message: MessageId) -> Option<&'s Field> {
         let (last, way) = self.steps.split_last()?;

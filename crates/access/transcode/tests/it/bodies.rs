@@ -27,6 +27,7 @@ fn bodies_are_fields_anywhere() {
         assert_eq!(found.as_deref().map_err(String::as_str), expect, "{url} {body}");
     };
     check("/note/7", r#""x""#, Ok(r#"{"id":"7","part":{"longNote":"x"}}"#));
+    check("/note/7", r#""""#, Ok(r#"{"id":"7","part":{}}"#));
     check("/note/7", "null", Ok(r#"{"id":"7"}"#));
     check("/note/7", "", Ok(r#"{"id":"7"}"#));
     check("/json", r#""x""#, Ok(r#"{"part":{"longNote":"x"}}"#));

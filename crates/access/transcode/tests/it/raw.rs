@@ -81,6 +81,8 @@ fn raw_bodies_become_data() {
         b"x",
         Ok(r#"{"id":"7","extra":{"why":"because","raw":{"contentType":"text/csv","data":"eA=="}}}"#),
     );
+    check("/json", b"x", Ok("{}"));
+    check("/list", b"x", Ok("{}"));
     let long = vec![b'x'; 20_000];
     for path in ["/deep", "/group/1/x", "/all"] {
         assert!(message(&router, RAW, ("POST", path), &long).unwrap().len() > 26_000, "{path}");
@@ -129,7 +131,10 @@ fn raw_responses_are_ranges_of_the_wire() {
     check("/oneof", b"\x3a\x01n\x4a\x04\x12\x02hi", None, 7..9, b"hi");
     check("/group", b"\x2b\x12\x04\x12\x02hi\x2c", None, 5..7, b"hi");
     for path in ["/list", "/message"] {
-        assert!(!find(&router, "GET", path).binding.response_is_raw(), "{path}");
+        let binding = find(&router, "GET", path).binding;
+        assert!(!binding.response_is_raw(), "{path}");
+        let none = Ok(RawBody { content_type: None, data: 0..0 });
+        assert_eq!(Transcoder::new().decode_raw_response(binding, b"\x0a\x01t\x12\x02hi"), none);
     }
     let refuses = |wire: &[u8], words: &str| {
         let error =
