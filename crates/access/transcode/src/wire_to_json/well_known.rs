@@ -96,8 +96,6 @@ impl<'s, 'a> Printer<'s, 'a> {
             if !std::mem::take(&mut first) {
                 out.push(b',');
             }
-            // What needs escapes in a string is not a path.
-            ok &= path.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'));
             ok &= field_mask::to_camel(path, &mut out);
             Ok(true)
         });

@@ -6,6 +6,7 @@ pub(crate) fn to_snake(path: &[u8], out: &mut Vec<u8>) -> bool {
     for &byte in path {
         match byte {
             b'_' => return false,
+            _ if !in_names(byte) => return false,
             b'A'..=b'Z' => out.extend_from_slice(&[b'_', byte.to_ascii_lowercase()]),
             _ => out.push(byte),
         }
@@ -13,11 +14,19 @@ pub(crate) fn to_snake(path: &[u8], out: &mut Vec<u8>) -> bool {
     !path.is_empty()
 }
 
+/// What needs escapes in a string is in no name.
+fn in_names(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\')
+}
+
 /// Appends the JSON form of one proto path; false when it has none: a capital, a comma, or an underscore without a
 /// small letter behind it.
 pub(crate) fn to_camel(path: &[u8], out: &mut Vec<u8>) -> bool {
     let mut after_underscore = false;
     for &byte in path {
+        if !in_names(byte) {
+            return false;
+        }
         match (after_underscore, byte) {
             (true, b'a'..=b'z') => out.push(byte.to_ascii_uppercase()),
             (true, _) | (false, b'A'..=b'Z' | b',') => return false,
@@ -45,10 +54,10 @@ mod tests {
             assert!(to_camel(snake.as_bytes(), &mut out));
             assert_eq!(out, camel.as_bytes());
         }
-        for bad in ["foo_bar", ""] {
+        for bad in ["foo_bar", "", "foo\rbar", "a b", "\u{e9}", "\""] {
             assert!(!to_snake(bad.as_bytes(), &mut Vec::new()), "{bad}");
         }
-        for bad in ["fooBar", "foo__bar", "foo_3", "foo_", "a,b"] {
+        for bad in ["fooBar", "foo__bar", "foo_3", "foo_", "a,b", "a\n", "\\"] {
             assert!(!to_camel(bad.as_bytes(), &mut Vec::new()), "{bad}");
         }
     }
