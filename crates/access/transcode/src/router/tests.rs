@@ -74,12 +74,20 @@ fn specific_templates_win() {
 
 #[test]
 fn the_path_is_split_before_it_is_decoded() {
-    let router = router(&[("GET", "/v1/{id}"), ("GET", "/v1/a b/c"), ("GET", "/v1/{all=**}")]);
+    let router = router(&[
+        ("GET", "/v1/{id}"),
+        ("GET", "/v1/a b/c"),
+        ("GET", "/v1/{all=**}"),
+        ("GET", "/v1/%2541"),
+        ("GET", "/v1/A"),
+    ]);
     let check = |path: &str, expect: &str| assert_eq!(find(&router, "GET", path), expect, "{path}");
     check("/v1/a%2Fb", "/v1/{id} id=a%2Fb");
     check("/v1/a%20b/c", "/v1/a b/c");
     check("/%76%31/x", "/v1/{id} id=x");
     check("/v1%2Fx", "404");
+    check("/v1/%41", "/v1/A");
+    check("/v1/%2541", "/v1/%2541");
 }
 
 #[test]

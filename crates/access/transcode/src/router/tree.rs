@@ -172,10 +172,11 @@ impl Tree {
 
 impl Node {
     fn child(&self, segment: &[u8]) -> Option<u32> {
-        if let Ok(found) = self.literals.binary_search_by(|(text, _)| (**text).cmp(segment)) {
+        // Literals are decoded: one that reads `%41` is not what the segment `%41` says.
+        if memchr::memchr(b'%', segment).is_none() {
+            let found = self.literals.binary_search_by(|(text, _)| (**text).cmp(segment)).ok()?;
             return self.literals.get(found).map(|literal| literal.1);
         }
-        memchr::memchr(b'%', segment)?;
         self.literals.iter().find(|(text, _)| percent::decodes_to(segment, text)).map(|literal| literal.1)
     }
 }
