@@ -118,10 +118,11 @@ impl RouterBuilder {
             return Err(wrong("google.api.http", "the rule has no HTTP method"));
         }
         let template = Template::parse(&rule.template).map_err(|what| wrong(&rule.template, what))?;
-        let verb = self.verbs.intern(template.verb.as_deref());
-        if self.verbs.colons > 7 {
+        let colons = template.verb.iter().flatten().filter(|&&byte| byte == b':').count();
+        if colons > 7 {
             return Err(wrong(&rule.template, "a verb has more than 7 colons"));
         }
+        let verb = self.verbs.intern(template.verb.as_deref());
         let http_method = self.methods.intern(&rule.method);
         let http_method =
             http_method.ok_or_else(|| wrong(&rule.method, "there are more than 63 HTTP methods"))?;
