@@ -52,7 +52,9 @@ mod wkt;
 
 pub use error::{ErrorKind, TranscodeError};
 pub use options::{Defaults, Options};
-pub use router::{Binding, BodyRule, Detached, Lookup, Match, RouteError, Router, RouterBuilder};
+pub use router::{
+    Binding, BodyRule, Detached, Lookup, Match, RouteError, Router, RouterBuilder, Shadow, Taker,
+};
 pub use schema::{MessageId, Method, Schema, SchemaError, Service};
 pub use splitter::{Split, Splitter};
 pub use status::{Code, Status, decode_grpc_message};

@@ -57,6 +57,18 @@ pub(crate) fn decodes_to(text: &[u8], expected: &[u8]) -> bool {
     expected.next().is_none()
 }
 
+/// Appends `text` as one segment of a path: what may stand there is left as it is, but for the colon of a verb.
+pub(crate) fn encode(text: &[u8], out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in text {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=@".contains(&byte) {
+            out.push(byte);
+        } else {
+            out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xf)]]);
+        }
+    }
+}
+
 pub(crate) fn hex([high, low]: [u8; 2]) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     Some(digit(high)? << 4 | digit(low)?)
@@ -84,6 +96,10 @@ mod tests {
             assert!(!is_valid(bad.as_bytes()));
         }
         assert!(is_valid(b"%41b%2f"));
+        let mut out = Vec::new();
+        encode("a b/ü:{c}~".as_bytes(), &mut out);
+        assert_eq!(out, b"a%20b%2F%C3%BC%3A%7Bc%7D~");
+        assert!(decodes_to(&out, "a b/ü:{c}~".as_bytes()));
         assert!(decodes_to(b"%6Frders", b"orders"));
         assert!(!decodes_to(b"%6Frders", b"order") && !decodes_to(b"%6Frder", b"orders"));
     }

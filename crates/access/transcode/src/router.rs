@@ -2,8 +2,10 @@
 
 mod binding;
 mod builder;
+mod describe;
 mod field_path;
 mod methods;
+mod shadow;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -14,6 +16,7 @@ pub(crate) use binding::Body;
 pub use binding::{Binding, BodyRule};
 pub use builder::{RouteError, RouterBuilder};
 pub(crate) use field_path::{step_into, takes_text};
+pub use shadow::{Shadow, Taker};
 
 use crate::Schema;
 use crate::percent;

@@ -2,7 +2,7 @@ use super::*;
 use crate::template::Template;
 
 /// A router without messages: each template is bound to itself.
-fn router(rules: &[(&str, &str)]) -> Router {
+pub(super) fn router(rules: &[(&str, &str)]) -> Router {
     let mut methods = Methods::new();
     let mut verbs = Verbs::default();
     let mut tree = Tree::new();
