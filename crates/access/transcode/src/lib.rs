@@ -33,6 +33,7 @@ mod error;
 mod json;
 mod json_to_wire;
 mod mask;
+mod openapi;
 mod options;
 mod percent;
 mod query;
@@ -51,11 +52,12 @@ mod wire_to_json;
 mod wkt;
 
 pub use error::{ErrorKind, TranscodeError};
+pub use openapi::ApiInfo;
 pub use options::{Defaults, Options};
 pub use router::{
     Binding, BodyRule, Detached, Lookup, Match, RouteError, Router, RouterBuilder, Shadow, Taker,
 };
-pub use schema::{MessageId, Method, Schema, SchemaError, Service};
+pub use schema::{Comments, MessageId, Method, Schema, SchemaError, Service};
 pub use splitter::{Split, Splitter};
 pub use status::{Code, Status, decode_grpc_message};
 pub use transcoder::{Request, Target, Transcoder};

@@ -12,8 +12,8 @@ mod tree;
 
 use std::fmt;
 
-pub(crate) use binding::Body;
 pub use binding::{Binding, BodyRule};
+pub(crate) use binding::{Body, PathVariable};
 pub use builder::{RouteError, RouterBuilder};
 pub(crate) use field_path::{step_into, takes_text};
 pub use shadow::{Shadow, Taker};

@@ -2,6 +2,7 @@
 
 mod builtin;
 mod check;
+mod comments;
 mod compile;
 mod error;
 mod features;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
+pub use comments::Comments;
 pub use error::SchemaError;
 pub(crate) use http_rule::HttpRule;
 pub(crate) use key::Key;

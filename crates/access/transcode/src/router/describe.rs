@@ -1,6 +1,8 @@
 //! A binding in words: for those who show routes to a person.
 
-use super::binding::{Binding, Body};
+use std::ops::Range;
+
+use super::binding::{Binding, Body, PathVariable};
 use crate::MessageId;
 
 impl Binding {
@@ -20,5 +22,12 @@ impl Binding {
 
     fn field_name(&self, message: MessageId, at: usize) -> &str {
         self.schema.message_at(message.0).fields.get(at).map_or("", |field| &field.name)
+    }
+}
+
+impl PathVariable {
+    /// The positions of its segments in the template.
+    pub(crate) fn segments(&self) -> Range<usize> {
+        usize::from(self.first)..usize::from(self.end)
     }
 }

@@ -84,7 +84,7 @@ fn distinct(files: Vec<raw::File<'_>>) -> Result<Vec<raw::File<'_>>> {
     Ok(kept)
 }
 
-fn join(scope: &str, name: &str) -> String {
+pub(super) fn join(scope: &str, name: &str) -> String {
     if scope.is_empty() { name.to_owned() } else { format!("{scope}.{name}") }
 }
 

@@ -97,12 +97,9 @@ impl<'r> Candidate<'r> {
             last.extend_from_slice(&tail.extra);
         }
         let can_hold = self.binding.variables.iter().all(|variable| {
-            let end = if usize::from(variable.end) > fewest(&self.template) {
-                segments.len()
-            } else {
-                usize::from(variable.end)
-            };
-            let text = segments.get(usize::from(variable.first)..end).unwrap_or_default().join(&b'/');
+            let own = variable.segments();
+            let end = if own.end > fewest(&self.template) { segments.len() } else { own.end };
+            let text = segments.get(own.start..end).unwrap_or_default().join(&b'/');
             can_hold(self.binding, variable, &text)
         });
         if can_hold { String::from_utf8(path).ok() } else { None }
@@ -110,9 +107,7 @@ impl<'r> Candidate<'r> {
 
     /// The variable that is this segment alone, as a test of its texts.
     fn variable_of(&self, at: usize) -> Option<(&'r Binding, &'r PathVariable)> {
-        let alone = |variable: &&PathVariable| {
-            usize::from(variable.first) == at && usize::from(variable.end) == at + 1 && !variable.multi
-        };
+        let alone = |variable: &&PathVariable| variable.segments() == (at..at + 1) && !variable.multi;
         Some((self.binding, self.binding.variables.iter().find(alone)?))
     }
 }
