@@ -5,7 +5,7 @@ use super::path::Path;
 use super::query;
 use super::types::{Style, Types, list};
 use crate::router::{Binding, Body};
-use crate::schema::{Comments, Field, Message, Shape};
+use crate::schema::Comments;
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
@@ -41,20 +41,19 @@ impl Operations<'_> {
     }
 
     fn request_body(&mut self, binding: &Binding, style: Style) -> Option<Value> {
-        let message = binding.schema.message_at(binding.input().0);
-        let (is_raw, schema) = match binding.body {
+        let schema = match &binding.body {
             Body::None => return None,
-            Body::All => (is_http_body(message), self.types.refer_to(binding.input().0, style)),
-            Body::Field(at) => self.body_field(binding, message.fields.get(at)?, style),
+            Body::All => self.types.refer_to(binding.input().0, style),
+            Body::Field(path) => self.types.field(path.last(&binding.schema, binding.input())?, style),
         };
-        let content = match (is_raw, binding.client_streaming()) {
+        let content = match (binding.request_is_raw(), binding.client_streaming()) {
             (true, _) => Value::object().with(ANYTHING, Value::object()),
             (false, true) => stream(schema),
             (false, false) => Value::object().with(JSON, media(schema)),
         };
         let from_path: Vec<_> =
             binding.variables.iter().map(|variable| format!("`{}`", variable.field.text)).collect();
-        let description = match binding.body {
+        let description = match &binding.body {
             Body::All if !from_path.is_empty() => {
                 format!("What the path says goes before: {}.", from_path.join(", "))
             }
@@ -63,22 +62,13 @@ impl Operations<'_> {
         Some(Value::object().with_any("description", description).with("content", content))
     }
 
-    /// Whether a body of this field is raw, and its schema.
-    fn body_field(&mut self, binding: &Binding, field: &Field, style: Style) -> (bool, Value) {
-        let is_raw = field.is_message()
-            && field.shape == Shape::Explicit
-            && is_http_body(binding.schema.message_of(field));
-        (is_raw, self.types.field(field, style))
-    }
-
     fn responses(&mut self, binding: &Binding, style: Style) -> Value {
-        let message = binding.schema.message_at(binding.output().0);
-        let field = binding.response_body.and_then(|at| message.fields.get(at));
-        let (is_raw, schema) = match field {
-            None => (is_http_body(message), self.types.refer_to(binding.output().0, style)),
-            Some(field) => self.body_field(binding, field, style),
+        let path = binding.response_body.as_ref();
+        let schema = match path.and_then(|path| path.last(&binding.schema, binding.output())) {
+            None => self.types.refer_to(binding.output().0, style),
+            Some(field) => self.types.field(field, style),
         };
-        let (description, content) = match (is_raw, binding.server_streaming()) {
+        let (description, content) = match (binding.response_is_raw(), binding.server_streaming()) {
             (true, _) => ("Whatever the service sends.", Value::object().with(ANYTHING, Value::object())),
             (false, false) => ("The answer.", Value::object().with(JSON, media(schema))),
             (false, true) => {
@@ -112,10 +102,6 @@ fn stream(schema: Value) -> Value {
 
 fn media(schema: Value) -> Value {
     Value::object().with("schema", schema)
-}
-
-fn is_http_body(message: &Message) -> bool {
-    &*message.full_name == "google.api.HttpBody"
 }
 
 /// `shop.v1.OrderService` and `GetOrder`.

@@ -30,7 +30,7 @@ pub(super) fn parameters(
     style: Style,
 ) -> Vec<Value> {
     let mut out = Vec::new();
-    if binding.body == Body::All {
+    if matches!(binding.body, Body::All) {
         return out;
     }
     let message = binding.schema.message_at(binding.input().0);
@@ -65,8 +65,8 @@ pub(super) fn parameters(
 
 /// Whether the path or the body says what the field is.
 fn is_bound(binding: &Binding, steps: &[u16]) -> bool {
-    let body = match binding.body {
-        Body::Field(at) => steps.first().copied().map(usize::from) == Some(at),
+    let body = match &binding.body {
+        Body::Field(path) => steps.starts_with(&path.steps),
         Body::None | Body::All => false,
     };
     body || binding.variables.iter().any(|variable| *variable.field.steps == *steps)
@@ -80,6 +80,8 @@ fn parameter(name: &str, schema: Value, field: &Field, (comments, message): (&Co
         .with("name", name)
         .with("in", "query")
         .with_some("description", comment_of(comments, message, field))
+        // Further in, a field is required only where another parameter makes its message be there.
+        .with_some("required", (field.required && !name.contains('.')).then_some(true))
         .with_some("deprecated", deprecated.then_some(true))
         .with("schema", schema);
     if field.shape == Shape::Repeated {

@@ -25,7 +25,7 @@ fn text(set: &[u8], router: &Router) -> String {
 fn router(set: &[u8], services: &[&str], options: Options) -> Router {
     let schema = Schema::decode(set).unwrap();
     let builder = Router::builder(&schema);
-    services.iter().fold(builder, |builder, name| builder.service_with(name, 0, options)).build().unwrap()
+    services.iter().fold(builder, |builder, name| builder.service_with(name, 0, &options)).build().unwrap()
 }
 
 struct Rich {
@@ -40,7 +40,7 @@ static RICH: LazyLock<Rich> = LazyLock::new(|| {
     // One route that prints otherwise than the rest.
     let odd = Options { proto_names: true, enum_numbers: true, ..Options::default() };
     let builder = services.iter().fold(Router::builder(&schema), |it, name| it.service(name, 0));
-    let router = builder.service_with("library.v1.Library", 0, odd).build().unwrap();
+    let router = builder.service_with("library.v1.Library", 0, &odd).build().unwrap();
     let document = serde_json::from_str(&text(&set, &router)).unwrap();
     Rich { router, document }
 });
@@ -280,12 +280,18 @@ fn what_a_document_says_can_be_sent() {
         if let Some(template) = template {
             assert_eq!(found.binding.template(), template, "{url}");
         }
-        for query in [None].into_iter().chain(in_query.iter().map(Some)) {
-            let query = query.map(|it| format!("{}={}", it["name"].as_str().unwrap(), sample(&it["schema"])));
-            let query = query.map(|query| query.replace('"', "%22").replace(' ', "+"));
-            let request = Request { path: &url, query: query.as_deref(), body: b"" };
+        let pair = |it: &Value| {
+            let pair = format!("{}={}&", it["name"].as_str().unwrap(), sample(&it["schema"]));
+            pair.replace('"', "%22").replace(' ', "+")
+        };
+        let (required, others): (Vec<_>, Vec<_>) =
+            in_query.into_iter().partition(|it| it["required"] == true);
+        let required: String = required.into_iter().map(pair).collect();
+        for other in [None].into_iter().chain(others.into_iter().map(Some)) {
+            let query = required.clone() + &other.map(pair).unwrap_or_default();
+            let request = Request { path: &url, query: Some(&query), body: b"" };
             let done = transcoder.encode_request(&found, request, &mut Vec::new());
-            assert_eq!(done, Ok(()), "{method} {url}?{query:?}");
+            assert_eq!(done, Ok(()), "{method} {url}?{query}");
             sent += 1;
         }
     }
