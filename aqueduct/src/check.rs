@@ -1,11 +1,12 @@
 //! `aqueduct check`: all that is wrong with a configuration, or else what it says.
 
+mod shadows;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use aqueduct_gateway::Options;
-use aqueduct_transcode::{Router, Schema};
+use aqueduct_transcode::{Binding, Router};
 
 use crate::cli::CheckArgs;
 use crate::config::{self, Config};
@@ -45,8 +46,14 @@ fn render(file: &str, config: &Config) -> String {
     for (what, value) in all {
         add(&mut out, format_args!("  {name}{what:<8}{name:#}  {value}"));
     }
-    for line in bindings(&options) {
-        add(&mut out, format_args!("  {name}route   {name:#}  {line}"));
+    // The configuration is good, so these are; there is nothing to tell otherwise.
+    if let Ok(router) = options.bindings() {
+        for line in routes(&router) {
+            add(&mut out, format_args!("  {name}route   {name:#}  {line}"));
+        }
+        for note in shadows::notes(&router, options.probes.as_ref()) {
+            add(&mut out, format_args!("  {note}"));
+        }
     }
     out
 }
@@ -55,23 +62,35 @@ fn show(address: Option<std::net::SocketAddr>) -> String {
     address.map_or_else(|| "off".to_owned(), |address| address.to_string())
 }
 
-/// What each HTTP route maps to: `METHOD template → service/method`.
-fn bindings(options: &Options) -> Vec<String> {
-    let sets: Vec<u8> = options.descriptors.iter().flat_map(|set| set.bytes.iter().copied()).collect();
-    // The configuration is good, so these are; there is nothing to tell otherwise.
-    let Ok(schema) = Schema::decode(&sets) else { return Vec::new() };
-    let builder =
-        options.routes.iter().fold(Router::builder(&schema), |it, route| it.service(&route.service, 0));
-    let Ok(router) = builder.build() else { return Vec::new() };
+/// What each HTTP route maps to: `METHOD template → service/method`, and what is a body or a stream.
+fn routes(router: &Router) -> Vec<String> {
     let heads: Vec<_> =
         router.bindings().iter().map(|it| format!("{:<6} {}", it.http_method(), it.template())).collect();
     let width = heads.iter().map(|head| head.chars().count()).max().unwrap_or(0);
     let dim = Style::new().dimmed();
-    let line = |(head, binding): (String, &aqueduct_transcode::Binding)| {
-        let stream = if binding.server_streaming() { format!("  {dim}stream{dim:#}") } else { String::new() };
-        format!("{head:<width$} → {}{stream}", binding.grpc_path().trim_start_matches('/'))
+    let line = |(head, binding): (String, &Binding)| {
+        let details: String =
+            details(binding).iter().map(|detail| format!("  {dim}{detail}{dim:#}")).collect();
+        format!("{head:<width$} → {}{details}", method(binding))
     };
     heads.into_iter().zip(router.bindings()).map(line).collect()
+}
+
+fn method(binding: &Binding) -> &str {
+    binding.grpc_path().trim_start_matches('/')
+}
+
+fn details(binding: &Binding) -> Vec<String> {
+    let named = |what: &str, name: &str| (!name.is_empty()).then(|| format!("{what}: {name}"));
+    let stream = match (binding.client_streaming(), binding.server_streaming()) {
+        (false, false) => None,
+        (false, true) => Some("stream"),
+        (true, false) => Some("client stream"),
+        (true, true) => Some("stream both ways"),
+    };
+    let body = named("body", binding.body_name());
+    let response_body = named("response_body", binding.response_body_name());
+    body.into_iter().chain(response_body).chain(stream.map(str::to_owned)).collect()
 }
 
 fn add(out: &mut String, line: std::fmt::Arguments<'_>) {

@@ -109,6 +109,7 @@ pub(crate) struct UpArgs {
 Examples:
   aqueduct gateway --config gateway.yaml
   aqueduct gateway --config gateway.yaml --access-log access.log
+  aqueduct gateway --config gateway.yaml --openapi > openapi.json
 
 The smallest configuration:
   listen: [{ address: \"127.0.0.1:8080\" }]
@@ -119,6 +120,9 @@ pub(crate) struct GatewayArgs {
     /// The gateway's configuration
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
+    /// Writes the routes as an OpenAPI 3.1 document, to standard output or a file, and starts nothing
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub(crate) openapi: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
     #[command(flatten)]
@@ -150,6 +154,8 @@ pub(crate) struct ServeArgs {
 Examples:
   aqueduct check gateway.yaml
   aqueduct check gateway.yaml && systemctl restart gateway
+
+A `note` beneath the routes tells which paths a route leaves to a more specific one, a `warning` that nothing reaches it.
 
 Exit code 0: the file can be used. 1: it cannot, and every reason was shown as FILE:LINE:COLUMN: MESSAGE.")]
 pub(crate) struct CheckArgs {

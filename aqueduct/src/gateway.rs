@@ -5,11 +5,15 @@ use crate::cli::GatewayArgs;
 use crate::config::{self, GatewayFile};
 use crate::edge::Edge;
 use crate::failure::Failure;
+use crate::openapi;
 use crate::process::{self, LAST_WORDS, Process, stop_in_order};
 
-/// Runs until a signal, or until a worker fails.
+/// Runs until a signal, or until a worker fails; with `--openapi` only writes what would be routed.
 pub(crate) fn run(args: &GatewayArgs) -> Result<(), Failure> {
     let mut file = config::read_gateway(&args.config)?;
+    if let Some(target) = &args.openapi {
+        return openapi::write(&file.options, target).map_err(Failure::Runtime);
+    }
     file.admin = args.admin.or(file.admin);
     args.access.apply(&mut file.access_log);
     process::run(|process| serve(file, process))

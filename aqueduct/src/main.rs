@@ -11,6 +11,7 @@ mod config;
 mod edge;
 mod failure;
 mod gateway;
+mod openapi;
 mod process;
 mod serve;
 mod services;

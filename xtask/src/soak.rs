@@ -27,6 +27,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
     tools::ensure(steps, &[tools::CC, tools::STRACE])?;
+    tools::OPENAPI_VALIDATOR.ensure(steps)?;
     let nextest = NEXTEST.program(steps)?;
     steps.run("build", &mut cargo("build --workspace --lib --bins --tests --examples"))?;
     // The binary as users run it: optimised, it gets further between two ends, and other races become likely.

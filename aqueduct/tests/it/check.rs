@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::path::Path;
 use std::process::Stdio;
 
 use aqueduct_kit::Scratch;
@@ -32,15 +33,72 @@ ok etc/c.yaml: a gateway
   listen    127.0.0.1:8080
   admin     127.0.0.1:9900
   upstream  orders → 127.0.0.1:50051
-  route     POST   /v1/orders               → shop.v1.OrderService/CreateOrder
+  route     POST   /v1/orders               → shop.v1.OrderService/CreateOrder  body: *
   route     GET    /v1/orders/{id}          → shop.v1.OrderService/GetOrder
   route     GET    /v1/orders               → shop.v1.OrderService/ListOrders
-  route     POST   /v1/orders/{id}:pay      → shop.v1.OrderService/PayOrder
-  route     POST   /v1/orders/{id}:ship     → shop.v1.OrderService/ShipOrder
-  route     POST   /v1/orders/{id}:complete → shop.v1.OrderService/CompleteOrder
+  route     POST   /v1/orders/{id}:pay      → shop.v1.OrderService/PayOrder  body: *
+  route     POST   /v1/orders/{id}:ship     → shop.v1.OrderService/ShipOrder  body: *
+  route     POST   /v1/orders/{id}:complete → shop.v1.OrderService/CompleteOrder  body: *
   route     GET    /v1/orders/{id}:watch    → shop.v1.OrderService/WatchOrder  stream
 ";
     assert_eq!(ended.stdout, expect);
+}
+
+/// Descriptors of one service, whose methods are `rules`: name, and what `google.api.http` says.
+fn descriptors(folder: &Path, rules: &[(&str, &str)]) -> Vec<u8> {
+    let proto = folder.join("service.proto");
+    let method = |(name, rule): &(&str, &str)| {
+        format!("rpc {name}(In) returns (In) {{ option (google.api.http) = {{ {rule} }}; }}\n")
+    };
+    let methods: String = rules.iter().map(method).collect();
+    let text = format!(
+        "syntax = \"proto3\";\npackage test.v1;\nimport \"google/api/annotations.proto\";\n\
+         message In {{ int64 number = 1; string name = 2; repeated string tags = 3; }}\n\
+         service Test {{\n{methods}}}\n"
+    );
+    fs::write(&proto, text).unwrap();
+    let imports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto");
+    let mut compiler = protox::Compiler::new([folder, imports.as_path()]).unwrap();
+    compiler.include_imports(true).open_file(&proto).unwrap();
+    compiler.encode_file_descriptor_set()
+}
+
+#[test]
+fn what_routes_take_from_each_other_is_noted_and_what_nothing_reaches_is_a_warning() {
+    let scratch = scratch(&SMALLEST.replace("shop.v1.OrderService", "test.v1.Test"));
+    let set = descriptors(
+        scratch.path(),
+        &[
+            ("GetNumber", r#"get: "/v1/numbers/{number}""#),
+            ("NewNumber", r#"get: "/v1/numbers/new""#),
+            ("Get", r#"get: "/v1/{name}""#),
+            ("New", r#"get: "/v1/new""#),
+            ("Old", r#"get: "/v1/old""#),
+            ("Tag", r#"post: "/v1/{name}:tag" body: "tags" response_body: "tags""#),
+            ("Rest", r#"custom { kind: "*" path: "/{name=**}" }"#),
+            ("Live", r#"post: "/livez""#),
+        ],
+    );
+    fs::write(scratch.path().join("etc/shop.pb"), set).unwrap();
+    let ended = run(scratch.path(), &["check", "etc/c.yaml"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let expect = "\
+route     GET    /v1/numbers/{number} → test.v1.Test/GetNumber
+  route     GET    /v1/numbers/new      → test.v1.Test/NewNumber
+  route     GET    /v1/{name}           → test.v1.Test/Get
+  route     GET    /v1/new              → test.v1.Test/New
+  route     GET    /v1/old              → test.v1.Test/Old
+  route     POST   /v1/{name}:tag       → test.v1.Test/Tag  body: tags  response_body: tags
+  route     *      /{name=**}           → test.v1.Test/Rest
+  route     POST   /livez               → test.v1.Test/Live
+  note      GET /v1/{name} leaves /v1/new to test.v1.Test/New (and 1 more like it)
+  note      GET /v1/{name} leaves /v1/x:tag to test.v1.Test/Tag, whose verb it ends in; GET is answered 405
+  note      * /{name=**} leaves GET /v1/numbers/1 to test.v1.Test/GetNumber (and 6 more like it)
+  note      * /{name=**} leaves /healthz to the health probe (and 4 more like it)
+  warning   POST /livez is never reached: a health probe has its path; `probes` in the configuration moves it
+";
+    let (_, routes) = ended.stdout.split_at(ended.stdout.find("route").unwrap());
+    assert_eq!(routes, expect);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod check;
 mod drain;
 mod kit;
 mod layers;
+mod openapi;
 mod refusals;
 mod store;
 mod up;

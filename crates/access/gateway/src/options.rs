@@ -255,6 +255,11 @@ impl Options {
         self.compile().err().unwrap_or_default()
     }
 
+    /// The bindings that a gateway would route by, each route with its own options; or all that is wrong.
+    pub fn bindings(&self) -> Result<Router, Vec<Problem>> {
+        self.compile().map(|compiled| compiled.router)
+    }
+
     /// The number of workers that `workers: 0` stands for is decided here.
     pub(crate) fn worker_count(&self) -> usize {
         match self.workers {

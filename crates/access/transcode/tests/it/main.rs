@@ -16,6 +16,7 @@ mod raw;
 mod requests;
 mod required;
 mod rules;
+mod shadows;
 mod status;
 mod templates;
 mod wire;

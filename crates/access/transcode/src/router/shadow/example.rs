@@ -17,6 +17,9 @@ pub(super) struct Candidate<'r> {
     template: Template,
 }
 
+/// A variable of one segment, with its binding.
+type Alone<'r> = (&'r Binding, &'r PathVariable);
+
 /// How the path ends: the verb of the binding that takes it, and what of that the other one reads as the end of its last
 /// segment.
 #[derive(Debug)]
@@ -73,7 +76,7 @@ impl<'r> Candidate<'r> {
             };
             segments.push(match literal {
                 Some(literal) => literal.to_vec(),
-                None => texts.choose(self.variable_of(at), extra),
+                None => texts.choose(self.variable_of(at), taker.variable_of(at), extra),
             });
         }
         // `/` has no segment that a verb could be read as a part of.
@@ -105,8 +108,8 @@ impl<'r> Candidate<'r> {
         if can_hold { String::from_utf8(path).ok() } else { None }
     }
 
-    /// The variable that is this segment alone, as a test of its texts.
-    fn variable_of(&self, at: usize) -> Option<(&'r Binding, &'r PathVariable)> {
+    /// The variable that is this segment alone.
+    fn variable_of(&self, at: usize) -> Option<Alone<'r>> {
         let alone = |variable: &&PathVariable| variable.segments() == (at..at + 1) && !variable.multi;
         Some((self.binding, self.binding.variables.iter().find(alone)?))
     }
@@ -161,23 +164,23 @@ impl Texts {
         Texts { literals, longest }
     }
 
-    /// A text that is no literal and, in front of `extra`, a value of the variable; or as near to that as there is.
-    fn choose(&self, variable: Option<(&Binding, &PathVariable)>, extra: &[u8]) -> Vec<u8> {
-        let fits = |text: &[u8]| {
-            variable.is_none_or(|(binding, variable)| can_hold(binding, variable, &[text, extra].concat()))
+    /// A text that is no literal and, in front of `extra`, a value of the binding's own variable; if there is one, of
+    /// the taker's too. Or as near to that as can be.
+    fn choose(&self, own: Option<Alone<'_>>, takers: Option<Alone<'_>>, extra: &[u8]) -> Vec<u8> {
+        let fits = |variable: Option<Alone<'_>>, text: &[u8]| {
+            variable.is_none_or(|(binding, variable)| can_hold(binding, variable, text))
         };
         let is_free = |text: &[u8]| self.literals.binary_search_by(|known| (**known).cmp(text)).is_err();
-        let names = variable.map(|(binding, variable)| enum_names(binding, variable)).unwrap_or_default();
+        let names: Vec<String> =
+            own.into_iter().chain(takers).flat_map(|it| enum_names(it.0, it.1)).collect();
         // As many numbers as there are literals, and one more: one of them is free.
-        let numbered = (3..self.literals.len() + 4).flat_map(|n| [format!("x{n}"), n.to_string()]);
-        let all = SAMPLES.iter().map(ToString::to_string).chain(names).chain(numbered);
-        let mut good = all.map(String::into_bytes).filter(|text| fits(text));
-        let first = good.next();
-        match first {
-            Some(first) if !is_free(&first) => good.find(|text| is_free(text)).unwrap_or(first),
-            Some(first) => first,
-            None => b"x".to_vec(),
-        }
+        let numbered = || (3..self.literals.len() + 4).flat_map(|n| [format!("x{n}"), n.to_string()]);
+        let good = || {
+            let all = SAMPLES.iter().map(ToString::to_string).chain(names.iter().cloned()).chain(numbered());
+            all.map(String::into_bytes).filter(|text| fits(own, &[text, extra].concat()))
+        };
+        let best = good().find(|text| is_free(text) && fits(takers, text));
+        best.or_else(|| good().find(|text| is_free(text))).or_else(|| good().next()).unwrap_or(b"x".to_vec())
     }
 }
 
