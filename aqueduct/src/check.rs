@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
+use aqueduct_gateway::{Descriptors, Options, Route};
 use aqueduct_transcode::{Binding, Router};
 
 use crate::cli::CheckArgs;
@@ -48,7 +49,7 @@ fn render(file: &str, config: &Config) -> String {
     }
     // The configuration is good, so these are; there is nothing to tell otherwise.
     if let Ok(router) = options.bindings() {
-        for line in routes(&router) {
+        for line in routes(&router).into_iter().chain(reflected(&options)) {
             add(&mut out, format_args!("  {name}route   {name:#}  {line}"));
         }
         for note in shadows::notes(&router, options.probes.as_ref()) {
@@ -91,6 +92,17 @@ fn details(binding: &Binding) -> Vec<String> {
     let body = named("body", binding.body_name());
     let response_body = named("response_body", binding.response_body_name());
     body.into_iter().chain(response_body).chain(stream.map(str::to_owned)).collect()
+}
+
+/// The routes of upstreams that are asked themselves: what they map to is known when the gateway runs.
+fn reflected(options: &Options) -> Vec<String> {
+    let asked = |name: &str| {
+        let mut sources = options.descriptors.iter();
+        sources.any(|it| matches!(it, Descriptors::Reflection { upstream, .. } if upstream == name))
+    };
+    let routes = options.routes.iter().filter(|route| asked(&route.upstream));
+    let line = |route: &Route| format!("{} → read from {} by reflection", route.service, route.upstream);
+    routes.map(line).collect()
 }
 
 fn add(out: &mut String, line: std::fmt::Arguments<'_>) {

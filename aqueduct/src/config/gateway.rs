@@ -18,9 +18,6 @@ pub(super) const TELLING: [&str; 4] = ["listen", "descriptors", "upstreams", "ro
 /// Where metrics and status are, unless the file says otherwise.
 pub(crate) const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
 
-/// The largest descriptor set that is read. Those of large companies are a few MiB.
-const MAX_DESCRIPTORS: u64 = 64 << 20;
-
 /// Everything that `aqueduct gateway` is told.
 #[derive(Debug)]
 pub(crate) struct GatewayFile {
@@ -60,19 +57,43 @@ pub(super) fn validate(options: &Options, section: &str, problems: &Problems) {
 }
 
 fn descriptors(value: &Value<'_>, base: &Path) -> Vec<Descriptors> {
-    value.items("[{ file: shop.pb }]").iter().filter_map(|item| descriptor_set(item, base)).collect()
+    value.items("[{ file: shop.pb }]").iter().filter_map(|item| source(item, base)).collect()
 }
 
-fn descriptor_set(item: &Value<'_>, base: &Path) -> Option<Descriptors> {
-    let mut fields = item.fields("{ file: shop.pb }")?;
-    let file = fields.require("file");
+fn source(item: &Value<'_>, base: &Path) -> Option<Descriptors> {
+    let mut fields = item.fields("{ file: shop.pb } or { reflection: orders }")?;
+    let source = match (fields.has_any(&["file"]), fields.has_any(&["reflection"])) {
+        (true, false) => fields.get("file").and_then(|file| descriptor_set(&file, base)),
+        (false, true) => reflection(&mut fields),
+        (file, _) => {
+            let wrong = if file {
+                "either `file` or `reflection`, not both"
+            } else {
+                "`file` or `reflection` is missing"
+            };
+            item.problem(wrong);
+            // Known, so that only others are told as unknown.
+            for name in ["file", "reflection", "every"] {
+                fields.get(name);
+            }
+            None
+        }
+    };
     fields.finish();
-    let file = file?;
+    source
+}
+
+fn descriptor_set(file: &Value<'_>, base: &Path) -> Option<Descriptors> {
     let name = file.text()?.to_owned();
-    match read_at_most(&beside(base, &name), MAX_DESCRIPTORS) {
-        Ok(Some(bytes)) => Some(Descriptors { name, bytes }),
+    let path = beside(base, &name);
+    match read_at_most(&path, Descriptors::MAX_BYTES as u64) {
+        Ok(Some(bytes)) => {
+            // What came out of a pipe does not come again.
+            let file = path.is_file().then_some(path);
+            Some(Descriptors::Set { name, bytes: bytes.into(), file })
+        }
         Ok(None) => {
-            file.problem(format!("`{name}` is larger than {} MiB", MAX_DESCRIPTORS >> 20));
+            file.problem(format!("`{name}` is larger than {} MiB", Descriptors::MAX_BYTES >> 20));
             None
         }
         Err(error) => {
@@ -80,6 +101,14 @@ fn descriptor_set(item: &Value<'_>, base: &Path) -> Option<Descriptors> {
             None
         }
     }
+}
+
+fn reflection(fields: &mut Fields<'_>) -> Option<Descriptors> {
+    let mut source = Descriptors::reflection(fields.get("reflection")?.text()?);
+    if let Descriptors::Reflection { every, .. } = &mut source {
+        fields.set("every", every, positive);
+    }
+    Some(source)
 }
 
 fn upstreams(value: &Value<'_>) -> BTreeMap<String, Upstream> {

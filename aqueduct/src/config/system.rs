@@ -55,7 +55,7 @@ impl SystemFile {
         let upstream = Upstream { health: false, ..Upstream::new(vec![services.to_string()]) };
         let name = || "shop".to_owned();
         Options {
-            descriptors: vec![Descriptors { name: name(), bytes: DESCRIPTOR_SET.to_vec() }],
+            descriptors: vec![Descriptors::set(name(), DESCRIPTOR_SET)],
             upstreams: [(name(), upstream)].into(),
             routes: vec![Route::new("shop.v1.OrderService", name())],
             ..self.edge.clone()

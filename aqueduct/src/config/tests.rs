@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use aqueduct_gateway::{Limits, Options, Probes, Timeouts};
+use aqueduct_gateway::{Descriptors, Limits, Options, Probes, Timeouts};
 use aqueduct_shop::proto::DESCRIPTOR_SET;
 use aqueduct_telemetry::access::Target;
 use proptest::prelude::{any, prop, prop_assert, proptest};
@@ -166,6 +166,45 @@ fn descriptor_files_that_are_none_are_told_at_their_name() {
     assert_eq!(broken("."), ["2:23: cannot read `.`: Is a directory (os error 21)"]);
     let [only] = broken("c.yaml").try_into().unwrap();
     assert!(only.starts_with("2:23: c.yaml: "), "{only}");
+}
+
+#[test]
+fn descriptors_are_in_a_file_or_told_by_an_upstream() {
+    let with = |descriptors: &str| SMALLEST.trim_start().replace("[{ file: shop.pb }]", descriptors);
+    let folder = folder(with("[{ file: shop.pb }, { reflection: orders, every: 5s }, { file: /dev/null }]"));
+    let path = folder.path().join("c.yaml");
+    let descriptors = read_gateway(&path).unwrap().options.descriptors;
+    assert!(
+        matches!(&descriptors[0], Descriptors::Set { file: Some(file), .. } if file.ends_with("shop.pb"))
+    );
+    let asked = |source: &Descriptors| match source {
+        Descriptors::Reflection { upstream, every } => Some((upstream.clone(), *every)),
+        Descriptors::Set { .. } => None,
+    };
+    assert_eq!(asked(&descriptors[1]), Some(("orders".to_owned(), Duration::from_secs(5))));
+    assert!(matches!(&descriptors[2], Descriptors::Set { file: None, .. }), "only a regular file is watched");
+    for (descriptors, expect) in [
+        ("[{ reflection: order }]", &["2:29: there is no upstream `order`; there are: orders"][..]),
+        ("[{ reflection: orders }, { reflection: orders }]", &["2:53: `orders` is asked twice"]),
+        (
+            "[{ reflection: orders, every: 0s }]",
+            &["2:44: a duration from 1ms to 720h is wanted here, not `0s`"],
+        ),
+        ("[{ file: shop.pb, every: 5s }]", &["2:32: unknown key `every`; known here: file"]),
+        ("[{ file: shop.pb, reflection: orders }]", &["2:15: either `file` or `reflection`, not both"]),
+        (
+            "[{ reflecton: orders }]",
+            &[
+                "2:15: `file` or `reflection` is missing",
+                "2:17: unknown key `reflecton`; did you mean `reflection`?",
+            ],
+        ),
+    ] {
+        check(with(descriptors), expect);
+    }
+    let elsewhere = with("[{ file: shop.pb }, { reflection: other }]")
+        .replace("upstreams: {", "upstreams: { other: { endpoints: [\"127.0.0.1:1\"] },");
+    check(elsewhere, &["2:48: no route goes to `other`, so there is nothing to ask it for"]);
 }
 
 #[test]

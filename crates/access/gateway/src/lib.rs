@@ -10,6 +10,7 @@
 mod body;
 mod client;
 mod cors;
+mod descriptors;
 mod edge;
 mod exchange;
 mod grpc;
@@ -24,6 +25,7 @@ mod routes;
 mod server;
 mod stage;
 mod upstream;
+mod wire;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -38,11 +40,10 @@ use aqueduct_telemetry::metrics::Registry;
 use tokio::sync::watch;
 
 pub use crate::cors::Cors;
+pub use crate::descriptors::Descriptors;
 use crate::edge::{Edge, Shared};
 use crate::metrics::Families;
-pub use crate::options::{
-    Compat, Descriptors, Limits, Listen, Options, Probes, Problem, Route, Timeouts, Upstream,
-};
+pub use crate::options::{Compat, Limits, Listen, Options, Probes, Problem, Route, Timeouts, Upstream};
 pub use aqueduct_transcode::Defaults;
 
 /// Where the gateway tells what it does.
@@ -97,6 +98,7 @@ impl Gateway {
         observers.health.watch_latency(move || durations.total());
         let shared = Shared::new(options, compiled, families, observers.access, observers.health);
         let checks = upstream::health::register(&shared);
+        let descriptors = descriptors::register(&shared);
         let (handle, drain) = drain::channel();
         let (stop, stopped) = watch::channel(false);
         let sockets = Mutex::new(sockets);
@@ -107,6 +109,7 @@ impl Gateway {
             task::spawn_local("routes", edge.clone().follow_routes());
             if index == 0 {
                 upstream::health::watch(&edge, checks.clone());
+                descriptors::watch(&edge, descriptors.clone());
             }
             work(edge, listeners, drain.per_worker(), stopped.clone())
         })?;

@@ -41,6 +41,7 @@ pub(crate) struct Families {
     upstream_opened: Counters,
     upstream_reused: Counters,
     connect_failures: Counters,
+    reloads: Counters,
 }
 
 impl Families {
@@ -66,6 +67,8 @@ impl Families {
                 .counters("upstream_connections_reused", "Calls that found an open upstream connection"),
             connect_failures: registry
                 .counters("upstream_connect_failures", "Upstream connects that failed or timed out"),
+            reloads: registry
+                .counters("gateway_descriptor_reloads", "Readings of descriptors by what came of them"),
         }
     }
 
@@ -97,6 +100,30 @@ impl Families {
             connect_failures: self.connect_failures.with(&labels),
         }
     }
+
+    /// The handles of whoever reads descriptors again.
+    pub(crate) fn reloads(&self) -> ReloadMetrics {
+        let result = |result| self.reloads.with(&[("result", result)]);
+        ReloadMetrics {
+            swapped: result("swapped"),
+            unchanged: result("unchanged"),
+            invalid: result("invalid"),
+            unavailable: result("unavailable"),
+        }
+    }
+}
+
+/// What came of reading descriptors again.
+#[derive(Debug)]
+pub(crate) struct ReloadMetrics {
+    /// They are in use.
+    pub(crate) swapped: Counter,
+    /// They are those in use.
+    pub(crate) unchanged: Counter,
+    /// They were read and refused.
+    pub(crate) invalid: Counter,
+    /// They could not be read.
+    pub(crate) unavailable: Counter,
 }
 
 /// A worker's handles that belong to no method.

@@ -7,8 +7,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use aqueduct_transcode::{Router, Schema, Service};
+use bytes::Bytes;
 
 use crate::cors::Cors;
+use crate::descriptors::Descriptors;
 use crate::routes::Compiled;
 
 /// Everything a gateway needs to start.
@@ -37,15 +39,6 @@ pub struct Options {
 pub struct Listen {
     /// Address and port; port 0 takes a free one.
     pub address: SocketAddr,
-}
-
-/// A serialised `google.protobuf.FileDescriptorSet`.
-#[derive(Debug, Clone)]
-pub struct Descriptors {
-    /// Where it is from, for messages.
-    pub name: String,
-    /// The bytes.
-    pub bytes: Vec<u8>,
 }
 
 /// A set of interchangeable gRPC servers.
@@ -191,6 +184,8 @@ pub struct Timeouts {
     pub keep_alive: Duration,
     /// How long a drain waits for requests in flight. Default 30 s.
     pub drain: Duration,
+    /// Between two looks at a file of descriptors, and between two attempts to get those that are missing. Default 1 s.
+    pub poll: Duration,
 }
 
 impl Default for Timeouts {
@@ -203,6 +198,7 @@ impl Default for Timeouts {
             idle: Duration::from_secs(75),
             keep_alive: Duration::from_secs(15),
             drain: Duration::from_secs(30),
+            poll: Duration::from_secs(1),
         }
     }
 }
@@ -269,6 +265,11 @@ impl Options {
     }
 
     pub(crate) fn compile(&self) -> Result<Compiled, Vec<Problem>> {
+        self.compile_with(&self.sets())
+    }
+
+    /// The same with what the sources of the descriptors say now.
+    pub(crate) fn compile_with(&self, sets: &[Option<Bytes>]) -> Result<Compiled, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut problem = |path: String, message: String| problems.push(Problem { path, message });
         if self.listen.is_empty() {
@@ -278,11 +279,14 @@ impl Options {
             problem("workers".into(), "at most 1024".into());
         }
         self.check_bounds(&mut problem);
+        self.check_descriptors(&mut problem);
         self.check_upstreams(&mut problem);
-        let schema = self.schema(&mut problem);
-        let router = self.router(schema.as_ref(), &mut problem);
+        let schema = self.schema(sets, &mut problem);
+        let router = self.router(schema.as_ref(), sets, &mut problem);
         match (schema, router) {
-            (Some(schema), Some(router)) if problems.is_empty() => Ok(Compiled { schema, router }),
+            (Some(schema), Some(router)) if problems.is_empty() => {
+                Ok(Compiled::new(schema, router, &self.routes))
+            }
             _ => Err(problems),
         }
     }
@@ -342,7 +346,7 @@ impl Options {
     }
 
     /// Several sets become one: a descriptor set is a repeated field, so that their bytes can be joined.
-    fn schema(&self, problem: &mut impl FnMut(String, String)) -> Option<Schema> {
+    fn schema(&self, sets: &[Option<Bytes>], problem: &mut impl FnMut(String, String)) -> Option<Schema> {
         if self.descriptors.is_empty() {
             problem(
                 "descriptors".into(),
@@ -352,12 +356,13 @@ impl Options {
         }
         let mut joined = Vec::new();
         let mut good = true;
-        for (index, set) in self.descriptors.iter().enumerate() {
-            match Schema::decode(&set.bytes) {
-                Ok(_) => joined.extend_from_slice(&set.bytes),
+        for (index, (source, set)) in self.descriptors.iter().zip(sets).enumerate() {
+            let Some(bytes) = set else { continue };
+            match Schema::decode(bytes) {
+                Ok(_) => joined.extend_from_slice(bytes),
                 Err(error) => {
                     good = false;
-                    problem(format!("descriptors[{index}]"), format!("{}: {error}", set.name));
+                    problem(format!("descriptors[{index}]"), format!("{}: {error}", source.name()));
                 }
             }
         }
@@ -367,7 +372,12 @@ impl Options {
         Schema::decode(&joined).map_err(|error| problem("descriptors".into(), error.to_string())).ok()
     }
 
-    fn router(&self, schema: Option<&Schema>, problem: &mut impl FnMut(String, String)) -> Option<Router> {
+    fn router(
+        &self,
+        schema: Option<&Schema>,
+        sets: &[Option<Bytes>],
+        problem: &mut impl FnMut(String, String),
+    ) -> Option<Router> {
         if self.routes.is_empty() {
             problem("routes".into(), "name at least one { service, upstream }".into());
         }
@@ -388,7 +398,10 @@ impl Options {
                 problem(format!("routes[{index}].cors.{path}"), message);
             }
             let Some(schema) = schema else { continue };
-            if !schema.services().iter().any(|service| service.name() == route.service) {
+            if schema.service(&route.service).is_none() {
+                if self.is_unread(&route.upstream, sets) {
+                    continue;
+                }
                 let known: Vec<_> = schema.services().iter().map(Service::name).collect();
                 problem(
                     format!("routes[{index}].service"),

@@ -20,6 +20,25 @@ use crate::upstream::Upstream;
 pub(crate) struct Compiled {
     pub(crate) schema: Schema,
     pub(crate) router: Router,
+    unread: Box<[Unread]>,
+}
+
+/// A service of which nothing is known until the upstream has told by reflection.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) service: String,
+    pub(crate) upstream: String,
+}
+
+impl Compiled {
+    /// A route whose service is not in the schema is one whose descriptors have not been read yet.
+    pub(crate) fn new(schema: Schema, router: Router, routes: &[Route]) -> Self {
+        let unread = routes.iter().filter(|route| schema.service(&route.service).is_none());
+        let unread = unread
+            .map(|route| Unread { service: route.service.clone(), upstream: route.upstream.clone() })
+            .collect();
+        Self { schema, router, unread }
+    }
 }
 
 /// A gRPC method and where its calls go.
@@ -85,6 +104,11 @@ impl Routes {
 
     pub(crate) fn router(&self) -> &Router {
         &self.compiled.router
+    }
+
+    /// Services whose methods and bindings are not known yet.
+    pub(crate) fn unread(&self) -> &[Unread] {
+        &self.compiled.unread
     }
 
     /// The gRPC method with this path.

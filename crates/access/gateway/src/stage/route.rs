@@ -14,7 +14,7 @@ use crate::grpc_web;
 use crate::options::Compat;
 use crate::probe;
 use crate::reject::{Dialect, Reject};
-use crate::routes::{MethodRoute, Routes};
+use crate::routes::{MethodRoute, Routes, Unread};
 use crate::stage::Stage;
 use crate::stage::transcode::request::is_form;
 
@@ -62,7 +62,12 @@ pub(crate) fn route<'r>(
     if let Some(answer) = preflight(routes, head) {
         return Ok(Routed::Answered(answer));
     }
-    match find(routes, head) {
+    let lookup = find(routes, head);
+    let known = matches!(lookup, Lookup::Found(_) | Lookup::BadPath);
+    if let Some(unread) = routes.unread().first().filter(|_| !known) {
+        return Err(not_read(unread));
+    }
+    match lookup {
         Lookup::Found(found) => {
             let method = routes.method_of(found.binding).ok_or_else(no_route)?;
             Ok(Routed::Transcoded(method, found))
@@ -146,9 +151,24 @@ fn grpc<'r>(routes: &'r Routes, head: &Parts, dialect: Dialect) -> Result<Routed
     if head.method != Method::POST {
         return Err(Reject::bad_request(Stage::Route, "method", "gRPC calls are POST requests"));
     }
-    routes.method(head.uri.path()).map(Routed::Grpc).ok_or_else(|| {
-        Reject::new(Stage::Route, "no_route", Code::Unimplemented, "no route has this service or method")
+    let path = head.uri.path();
+    routes.method(path).map(Routed::Grpc).ok_or_else(|| {
+        let service = path.strip_prefix('/').and_then(|path| Some(path.split_once('/')?.0));
+        let unread = routes.unread().iter().find(|unread| service == Some(&unread.service));
+        unread.map_or_else(unknown, not_read)
     })
+}
+
+#[cold]
+fn unknown() -> Reject {
+    Reject::new(Stage::Route, "no_route", Code::Unimplemented, "no route has this service or method")
+}
+
+/// What the upstream has not told yet may be what was asked for.
+#[cold]
+fn not_read(unread: &Unread) -> Reject {
+    let message = format!("the descriptors of the upstream `{}` have not been read yet", unread.upstream);
+    Reject::new(Stage::Route, "not_read", Code::Unavailable, message).with_retry_after(1)
 }
 
 #[cfg(test)]

@@ -12,16 +12,13 @@ use aqueduct_runtime::task;
 use aqueduct_telemetry::health::{Check, OnFailure};
 use aqueduct_transcode::Code;
 use bytes::Bytes;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue};
-use http_body_util::Empty;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::edge::{Edge, Shared};
-use crate::grpc::{Deframer, FRAME_HEAD};
-use crate::reject::{APPLICATION_GRPC, GRPC_STATUS, Reject};
-use crate::stage::forward::{Call, Payload, forward};
+use crate::grpc::FRAME_HEAD;
 use crate::stage::pick;
+use crate::upstream::call::{self, Question};
+use crate::wire::{self, Value};
 
 /// How often, and how long an answer may take.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -109,102 +106,45 @@ async fn ask(edge: &Edge, index: usize) -> Result<Vec<(String, bool)>, String> {
 
 /// Calls a unary method with an empty message.
 async fn call(edge: &Edge, index: usize, path: &'static str) -> Result<(Code, Bytes), String> {
-    let work = async {
-        let endpoint = pick::pick(edge.upstreams.get(index))?;
-        let mut headers = HeaderMap::new();
-        headers.insert(http::header::CONTENT_TYPE, APPLICATION_GRPC);
-        headers.insert(http::header::TE, HeaderValue::from_static("trailers"));
-        let mut payload: Payload<Empty<Bytes>> = Payload::Whole(Bytes::from_static(&[0; FRAME_HEAD]));
-        let deadline = Some(Instant::now() + PATIENCE);
-        let call = Call { path: PathAndQuery::from_static(path), headers, deadline };
-        let mut answer = forward(endpoint, call, &mut payload).await?;
-        let mut deframer = Deframer::default();
-        let mut message = Bytes::new();
-        while let Some(Ok(data)) = answer.body.data().await {
-            drop(answer.body.flow_control().release_capacity(data.len()));
-            deframer.push(data);
-            if let Ok(Some(whole)) = deframer.next(LIMIT) {
-                message = whole;
-            }
-        }
-        let trailers = answer.body.trailers().await.ok().flatten();
-        let status = trailers.as_ref().unwrap_or(&answer.head.headers).get(GRPC_STATUS);
-        let code = status.and_then(|value| Code::from_header(value.as_bytes())).unwrap_or(Code::Unknown);
-        Ok::<_, Reject>((code, message))
-    };
-    match tokio::time::timeout(PATIENCE, work).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(reject)) => Err(reject.message().to_owned()),
-        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
-    }
+    let endpoint = pick::pick(edge.upstreams.get(index)).map_err(|reject| reject.message().to_owned())?;
+    let frames = Bytes::from_static(&[0; FRAME_HEAD]);
+    let mut reply = call::call(endpoint, Question { path, frames, patience: PATIENCE, limit: LIMIT }).await?;
+    Ok((reply.code, reply.messages.pop().unwrap_or_default()))
 }
 
 /// `HealthCheckResponse.ServingStatus.SERVING`.
 const SERVING: u64 = 1;
 
 /// `HealthListResponse`: a map from names to `HealthCheckResponse`.
-fn parse_list(mut wire: &[u8]) -> Option<Vec<(String, bool)>> {
+fn parse_list(wire: &[u8]) -> Option<Vec<(String, bool)>> {
     let mut statuses = Vec::new();
-    while !wire.is_empty() {
-        let (field, value, rest) = field(wire)?;
-        wire = rest;
-        let (1, Value::Bytes(mut entry)) = (field, value) else { continue };
+    wire::each(wire, |field, value| {
+        let (1, Value::Bytes(entry)) = (field, value) else { return Some(()) };
         let (mut name, mut serving) = (String::new(), false);
-        while !entry.is_empty() {
-            let (field, value, rest) = self::field(entry)?;
-            entry = rest;
+        wire::each(entry, |field, value| {
             match (field, value) {
                 (1, Value::Bytes(text)) => std::str::from_utf8(text).ok()?.clone_into(&mut name),
                 (2, Value::Bytes(status)) => serving = parse_status(status) == Some(SERVING),
                 _ => {}
             }
-        }
+            Some(())
+        })?;
         statuses.push((name, serving));
-    }
+        Some(())
+    })?;
     Some(statuses)
 }
 
 /// `HealthCheckResponse`: its status, 0 when it is left out.
-fn parse_status(mut wire: &[u8]) -> Option<u64> {
+fn parse_status(wire: &[u8]) -> Option<u64> {
     let mut status = 0;
-    while !wire.is_empty() {
-        let (field, value, rest) = field(wire)?;
-        wire = rest;
+    wire::each(wire, |field, value| {
         if let (1, Value::Varint(number)) = (field, value) {
             status = number;
         }
-    }
+        Some(())
+    })?;
     Some(status)
-}
-
-enum Value<'a> {
-    Varint(u64),
-    Bytes(&'a [u8]),
-}
-
-/// The first field of a message: its number, its value, and what follows.
-fn field(wire: &[u8]) -> Option<(u64, Value<'_>, &[u8])> {
-    let (key, rest) = varint(wire)?;
-    match key & 7 {
-        0 => varint(rest).map(|(number, rest)| (key >> 3, Value::Varint(number), rest)),
-        2 => {
-            let (length, rest) = varint(rest)?;
-            let (bytes, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-            Some((key >> 3, Value::Bytes(bytes), rest))
-        }
-        _ => None,
-    }
-}
-
-fn varint(wire: &[u8]) -> Option<(u64, &[u8])> {
-    let mut number = 0;
-    for (index, byte) in wire.iter().enumerate().take(10) {
-        number |= u64::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            return Some((number, wire.get(index + 1..)?));
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The gRPC servers behind the gateway: connections of this worker, and what is known of their health.
 
+pub(crate) mod call;
 pub(crate) mod connection;
 pub(crate) mod endpoint;
 pub(crate) mod health;

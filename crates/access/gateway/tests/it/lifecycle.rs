@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use aqueduct_gateway::{Gateway, Observers, StartError};
+use aqueduct_gateway::{Descriptors, Gateway, Observers, StartError};
 use aqueduct_telemetry::health::Health;
 use aqueduct_telemetry::metrics::Registry;
 
@@ -91,7 +91,7 @@ fn wrong_options_are_all_named() {
     wrong.listen.clear();
     wrong.routes[0].upstream = "ehco".into();
     wrong.limits.requests = 0;
-    wrong.descriptors[0].bytes = b"not a descriptor".to_vec();
+    wrong.descriptors[0] = Descriptors::set("echo", &b"not a descriptor"[..]);
     let paths: Vec<_> = wrong.validate().into_iter().map(|problem| problem.path).collect();
     assert_eq!(
         paths,

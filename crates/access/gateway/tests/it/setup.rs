@@ -34,7 +34,7 @@ pub(crate) fn options(endpoints: Vec<String>) -> Options {
     Options {
         listen: vec![Listen { address: SocketAddr::from(([127, 0, 0, 1], 0)) }],
         workers: 1,
-        descriptors: vec![Descriptors { name: "echo".into(), bytes: descriptors() }],
+        descriptors: vec![Descriptors::set("echo", descriptors())],
         upstreams: BTreeMap::from([("echo".into(), upstream)]),
         routes: vec![Route::new("test.v1.Echo", "echo")],
         probes: Some(Probes::default()),
