@@ -12,6 +12,8 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 
+use crate::reflector::{self, Reflector};
+
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) headers: Mutex<Vec<HeaderMap>>,
@@ -24,6 +26,7 @@ pub(crate) struct Seen {
     /// Lets `wait` requests go on.
     pub(crate) go: Notify,
     pub(crate) waiting: Notify,
+    pub(crate) reflector: Mutex<Reflector>,
 }
 
 /// Runs until it is dropped.
@@ -117,7 +120,7 @@ pub(crate) fn message(text: &str, count: u8) -> Vec<u8> {
     out
 }
 
-fn trailers(status: &str) -> HeaderMap {
+pub(crate) fn trailers(status: &str) -> HeaderMap {
     let (code, text) = status.split_once(' ').unwrap_or((status, ""));
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_str(code).unwrap());
@@ -127,7 +130,7 @@ fn trailers(status: &str) -> HeaderMap {
     trailers
 }
 
-fn head() -> Response<()> {
+pub(crate) fn head() -> Response<()> {
     Response::builder()
         .header("content-type", "application/grpc")
         .header("x-from", "backend")
@@ -155,6 +158,9 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
         seen.go.notified().await;
     }
     let wire = read(&mut body).await;
+    if path.ends_with("/ServerReflectionInfo") {
+        return reflector::answer(&path, &wire, respond, &seen);
+    }
     seen.bodies.lock().unwrap().push(wire.clone());
     if path.ends_with("/Sum") || path.ends_with("/Upload") {
         let mut send = respond.send_response(head(), false).unwrap();

@@ -22,7 +22,11 @@ pub(crate) fn request(path: &str) -> http::request::Builder {
 }
 
 /// The answer's messages as they came, and its trailers (or head, when there is nothing else).
-async fn call(send: &mut SendRequest<Bytes>, request: Request<()>, body: Bytes) -> (Vec<u8>, HeaderMap) {
+pub(crate) async fn call(
+    send: &mut SendRequest<Bytes>,
+    request: Request<()>,
+    body: Bytes,
+) -> (Vec<u8>, HeaderMap) {
     let (response, mut stream) = send.send_request(request, false).unwrap();
     stream.send_data(body, true).unwrap();
     let (head, mut body) = response.await.unwrap().into_parts();

@@ -4,12 +4,14 @@
 mod backend;
 mod compat;
 mod cors;
+mod descriptors;
 mod grpc;
 mod grpc_web;
 mod hostile;
 mod http;
 mod lifecycle;
 mod raw;
+mod reflector;
 mod setup;
 mod streams;
 mod transcoded;

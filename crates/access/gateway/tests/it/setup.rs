@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use aqueduct_gateway::{Descriptors, Gateway, Listen, Observers, Options, Probes, Route, Upstream};
@@ -20,10 +21,16 @@ pub(crate) struct Setup {
 }
 
 pub(crate) fn descriptors() -> Vec<u8> {
-    let root = env!("CARGO_MANIFEST_DIR");
-    let includes =
-        [format!("{root}/tests/it"), format!("{root}/../../../proto"), format!("{root}/../transcode/proto")];
-    let mut compiler = protox::Compiler::new(includes).unwrap();
+    compile(str::to_owned)
+}
+
+/// The descriptors of `echo.proto` with a change.
+pub(crate) fn compile(change: impl Fn(&str) -> String) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("echo.proto"), change(include_str!("echo.proto"))).unwrap();
+    let proto = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../proto");
+    let types = concat!(env!("CARGO_MANIFEST_DIR"), "/../transcode/proto");
+    let mut compiler = protox::Compiler::new([folder.path(), Path::new(proto), Path::new(types)]).unwrap();
     compiler.include_imports(true).open_file("echo.proto").unwrap();
     compiler.encode_file_descriptor_set()
 }
