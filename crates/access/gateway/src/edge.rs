@@ -55,6 +55,7 @@ pub(crate) struct Edge {
     pub(crate) transcoder: RefCell<Transcoder>,
     pub(crate) upstreams: Vec<Upstream>,
     routes: RefCell<Rc<Routes>>,
+    newest: RefCell<watch::Receiver<Arc<Compiled>>>,
     in_flight: Cell<usize>,
     max_in_flight: usize,
 }
@@ -68,12 +69,14 @@ impl Edge {
             Upstream { name: name.clone(), endpoints: endpoints.collect(), next: Cell::new(0) }
         });
         let upstreams: Vec<_> = upstreams.collect();
-        let compiled = Arc::clone(&shared.compiled.borrow());
+        let newest = shared.compiled.subscribe();
+        let compiled = Arc::clone(&newest.borrow());
         Rc::new(Self {
             metrics: shared.families.worker(),
             access: shared.access.as_ref().map(AccessLog::per_worker),
             transcoder: RefCell::new(Transcoder::new()),
             routes: RefCell::new(Routes::new(compiled, shared, &upstreams)),
+            newest: RefCell::new(newest),
             upstreams,
             in_flight: Cell::new(0),
             max_in_flight: shared.per_worker(shared.options.limits.requests),
@@ -81,20 +84,24 @@ impl Edge {
         })
     }
 
-    /// The routes of a request that begins now.
+    /// The routes of a request that begins now: the newest there are, whether or not the worker has been woken to take
+    /// them up. Whoever has heard that they are in use must find them.
     pub(crate) fn routes(&self) -> Rc<Routes> {
+        let is_new = self.newest.borrow().has_changed().unwrap_or(false);
+        if is_new {
+            let compiled = Arc::clone(&self.newest.borrow_mut().borrow_and_update());
+            self.routes.replace(Routes::new(compiled, &self.shared, &self.upstreams));
+        }
         Rc::clone(&self.routes.borrow())
     }
 
-    /// Takes up new routes whenever there are some.
+    /// Takes up new routes even when there is no request, so that the old ones are not kept.
     pub(crate) async fn follow_routes(self: Rc<Self>) {
-        let mut compiled = self.shared.compiled.subscribe();
+        let mut newest = self.shared.compiled.subscribe();
         // What has come between the start and now counts as new.
-        compiled.mark_changed();
-        while compiled.changed().await.is_ok() {
-            let newest = Arc::clone(&compiled.borrow_and_update());
-            let routes = Routes::new(newest, &self.shared, &self.upstreams);
-            self.routes.replace(routes);
+        newest.mark_changed();
+        while newest.changed().await.is_ok() {
+            drop(self.routes());
         }
     }
 

@@ -21,13 +21,18 @@ struct Pair {
 
 impl Pair {
     fn new(name: &str) -> Self {
+        Self::described(name, "file: shop.pb")
+    }
+
+    /// The gateway gets its descriptors there.
+    fn described(name: &str, source: &str) -> Self {
         let scratch = Scratch::new(name);
         let pair = Self { scratch, edge: Port::free(), services: Port::free(), admin: Port::free() };
         pair.scratch.write("shop.pb", descriptors());
         let (edge, services) = (pair.edge.address(), pair.services.address());
         let yaml = format!(
             "listen: [{{ address: \"{edge}\" }}]\n\
-             descriptors: [{{ file: shop.pb }}]            # a FileDescriptorSet\n\
+             descriptors: [{{ {source} }}]\n\
              upstreams: {{ orders: {{ endpoints: [\"{services}\"] }} }}\n\
              routes: [{{ service: shop.v1.OrderService, upstream: orders }}]\n"
         );
@@ -138,6 +143,51 @@ fn a_gateway_before_its_service_becomes_ready_with_it() {
     pair.wait_ready(200);
     no_panic(&gateway);
     no_panic(&service);
+}
+
+#[test]
+fn the_service_itself_tells_what_it_looks_like() {
+    let pair = Pair::described("reflection", "reflection: orders, every: 100ms");
+    let check = Command::new(binary()).arg("check").arg(pair.scratch.join("smallest.yaml")).output().unwrap();
+    let told = String::from_utf8(check.stdout).unwrap();
+    assert!(
+        check.status.success() && told.contains("shop.v1.OrderService → read from orders by reflection"),
+        "{told}"
+    );
+
+    let gateway = pair.gateway();
+    let mut shop = Shop::new(pair.edge.address());
+    let early = shop.try_create(3).unwrap();
+    refused(&early, 503, 14);
+    assert_eq!(early.header("retry-after"), Some("1"));
+    let message = early.json()["message"].as_str().unwrap().to_owned();
+    assert_eq!(message, "the descriptors of the upstream `orders` have not been read yet");
+    let get = "/shop.v1.OrderService/GetOrder";
+    assert_eq!(call(pair.edge.address(), get, &id_message(1)).status, 14);
+    assert_eq!(pair.ready(), 503);
+
+    let mut service = pair.serve();
+    pair.wait_ready(200);
+    let id = shop.create(3).id;
+    assert_eq!(call(pair.edge.address(), get, &id_message(id)).status, 0);
+    let healthz = shop.client.get("/healthz").unwrap().json();
+    let checks: Vec<_> = healthz["checks"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(checks, ["descriptors", "orders", "store"], "{healthz}");
+
+    // What was told is remembered while nobody tells it.
+    service.kill().unwrap();
+    let away = shop.try_get(id).unwrap();
+    refused(&away, 503, 14);
+    assert!(away.json()["message"].as_str().unwrap().contains("cannot connect"), "{}", away.json());
+    let told = until(within(60), || {
+        let checks = shop.client.get("/healthz").unwrap().json()["checks"]["descriptors"].clone();
+        (checks["ok"] == true && checks["detail"].as_str()?.contains("cannot connect")).then_some(())
+    });
+    assert!(told.is_some(), "{}", shop.client.get("/healthz").unwrap().json());
+    let again = pair.serve();
+    assert_eq!(shop.get(id).version, 1);
+    no_panic(&gateway);
+    no_panic(&again);
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Files {
         let (mut told, mut error) = (Vec::new(), None);
         let read = wire::each(response, |field, value| {
             match (field, value) {
-                (4, Value::Bytes(files)) => told.extend(parse_files(files)?),
+                (4, Value::Bytes(files)) => told = parse_files(files)?,
                 (7, Value::Bytes(status)) => error = Some(parse_error(status)?),
                 _ => {}
             }
@@ -60,11 +60,13 @@ impl Files {
             let same = known.bytes == bytes;
             return if same { Ok(()) } else { Err(format!("it sent two different files `{name}`")) };
         }
-        if self.known.len() == MAX_FILES || bytes.len() > self.room() {
+        // Imports count too: each takes more than the bytes of its name.
+        let size = bytes.len() + imports.len() * size_of::<String>();
+        if self.known.len() == MAX_FILES || size > self.room() {
             let most = Descriptors::MAX_BYTES >> 20;
             return Err(format!("it sent more than {MAX_FILES} files or {most} MiB"));
         }
-        self.bytes += bytes.len();
+        self.bytes += size;
         self.known.insert(name, File { bytes, imports });
         Ok(())
     }
@@ -107,12 +109,17 @@ pub(super) fn refused(code: Code, message: &str) -> String {
     format!("it answered reflection with {}: {message}", code.name())
 }
 
+/// Adds one of at most [`MAX_FILES`].
+fn push<T>(list: &mut Vec<T>, item: T) -> Option<()> {
+    (list.len() < MAX_FILES).then(|| list.push(item))
+}
+
 /// `FileDescriptorResponse`.
 fn parse_files(wire: &[u8]) -> Option<Vec<&[u8]>> {
     let mut files = Vec::new();
     wire::each(wire, |field, value| {
         if let (1, Value::Bytes(file)) = (field, value) {
-            files.push(file);
+            push(&mut files, file)?;
         }
         Some(())
     })?;
@@ -140,7 +147,7 @@ fn parse_file(wire: &[u8]) -> Option<(String, Vec<String>)> {
     wire::each(wire, |field, value| {
         match (field, value) {
             (1, Value::Bytes(bytes)) => name = text(bytes)?,
-            (3, Value::Bytes(bytes)) => imports.push(text(bytes)?),
+            (3, Value::Bytes(bytes)) => push(&mut imports, text(bytes)?)?,
             _ => {}
         }
         Some(())
@@ -232,6 +239,8 @@ mod tests {
         check(&Bytes::from_static(b"\x22\x02\x0a\x05"), malformed);
         check(&response(&[b"\xff".to_vec()]), "it sent a malformed FileDescriptorProto");
         check(&response(&[file("", &[])]), "it sent a malformed FileDescriptorProto");
+        check(&response(&vec![vec![]; MAX_FILES + 1]), malformed);
+        check(&response(&[file("b", &vec![""; MAX_FILES + 1])]), "it sent a malformed FileDescriptorProto");
         check(&response(&[file("a", &["b"])]), "it sent two different files `a`");
         check(&error(7, "not you"), "it answered reflection with PERMISSION_DENIED: not you");
     }

@@ -199,3 +199,24 @@ fn describe(problems: &[Problem]) -> String {
     }
     parts.join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_trouble_is_told_once_until_it_is_over() {
+        let mut trouble = Trouble::default();
+        assert!(!trouble.end());
+        assert!(trouble.begin("a is away"));
+        assert!(trouble.begin("b is away"));
+        assert!(!trouble.begin("a is away"), "two that alternate are told once each");
+        assert_eq!(trouble.now.as_deref(), Some("a is away"));
+        assert!(trouble.end());
+        assert!(trouble.begin("a is away"), "and again after it was over");
+        for number in 0..MAX_TOLD {
+            trouble.begin(&number.to_string());
+        }
+        assert!(!trouble.begin("one more"), "a message that is always another one does not fill the log");
+    }
+}

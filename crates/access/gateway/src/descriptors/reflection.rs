@@ -60,8 +60,13 @@ async fn read(upstream: Option<&Upstream>, services: &[String]) -> Result<Bytes,
             if names.is_empty() {
                 return Ok(files.into_set());
             }
-            let question =
-                Question { path, frames: frames(field, &names), patience: PATIENCE, limit: files.room() };
+            let question = Question {
+                path,
+                frames: frames(field, &names),
+                patience: PATIENCE,
+                answers: names.len(),
+                limit: files.room(),
+            };
             let reply = call::call(endpoint, question).await?;
             match reply.code {
                 Code::Ok => {}

@@ -25,7 +25,9 @@ pub(crate) struct Question {
     pub(crate) frames: Bytes,
     /// How long the whole answer may take.
     pub(crate) patience: Duration,
-    /// Bytes of all messages of the answer.
+    /// Messages of the answer.
+    pub(crate) answers: usize,
+    /// Bytes of all of them.
     pub(crate) limit: usize,
 }
 
@@ -64,7 +66,7 @@ async fn ask(endpoint: &Rc<Endpoint>, question: Question) -> Result<Reply, Strin
     let deadline = Some(Instant::now() + question.patience);
     let call = Call { path: PathAndQuery::from_static(question.path), headers, deadline };
     let mut answer = forward(endpoint, call, &mut payload).await.map_err(why)?;
-    let messages = messages(&mut answer, question.limit).await?;
+    let messages = messages(&mut answer, question.answers, question.limit).await?;
     let trailers = answer.body.trailers().await.map_err(|error| why(failed(&error)))?;
     let status = trailers.as_ref().unwrap_or(&answer.head.headers);
     let message = status.get(GRPC_MESSAGE).map(|it| decode_grpc_message(it.as_bytes()).into_owned());
@@ -76,7 +78,7 @@ async fn ask(endpoint: &Rc<Endpoint>, question: Question) -> Result<Reply, Strin
     Ok(Reply { code, message: message.unwrap_or_default(), messages })
 }
 
-async fn messages(answer: &mut Answer, limit: usize) -> Result<Vec<Bytes>, String> {
+async fn messages(answer: &mut Answer, most: usize, limit: usize) -> Result<Vec<Bytes>, String> {
     let mut left = limit;
     let mut messages = Vec::new();
     let mut deframer = Deframer::default();
@@ -86,6 +88,9 @@ async fn messages(answer: &mut Answer, limit: usize) -> Result<Vec<Bytes>, Strin
         deframer.push(data);
         loop {
             match deframer.next(left) {
+                Ok(Some(_)) if messages.len() == most => {
+                    return Err(format!("the answer has more than {most} messages"));
+                }
                 Ok(Some(message)) => {
                     left -= message.len();
                     messages.push(message);

@@ -108,7 +108,8 @@ async fn ask(edge: &Edge, index: usize) -> Result<Vec<(String, bool)>, String> {
 async fn call(edge: &Edge, index: usize, path: &'static str) -> Result<(Code, Bytes), String> {
     let endpoint = pick::pick(edge.upstreams.get(index)).map_err(|reject| reject.message().to_owned())?;
     let frames = Bytes::from_static(&[0; FRAME_HEAD]);
-    let mut reply = call::call(endpoint, Question { path, frames, patience: PATIENCE, limit: LIMIT }).await?;
+    let question = Question { path, frames, patience: PATIENCE, answers: 1, limit: LIMIT };
+    let mut reply = call::call(endpoint, question).await?;
     Ok((reply.code, reply.messages.pop().unwrap_or_default()))
 }
 

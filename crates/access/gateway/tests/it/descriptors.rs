@@ -215,6 +215,25 @@ async fn a_stream_goes_on_over_a_swap() {
     assert_eq!(waiting.answer().unwrap().body, r#"{"text":"wait"}"#, "in the names it was asked in");
 }
 
+#[test]
+fn every_worker_has_what_is_said_to_be_in_use() {
+    let setup = Setup::with(|options| {
+        reflected(options);
+        options.workers = 4;
+    });
+    for (set, path) in
+        [(descriptors(), "/v1/say/hi"), (second(), "/v2/say/hi"), (descriptors(), "/v1/say/hi")]
+    {
+        let before = swaps(&setup);
+        tell(&setup.backend.seen, &["v1"], &set);
+        until(|| swaps(&setup) > before);
+        // The kernel spreads connections over the workers.
+        for _ in 0..40 {
+            assert_eq!(setup.connect().get(path, "").status, 200);
+        }
+    }
+}
+
 /// A gateway whose descriptors are these files.
 fn from_files(files: &[(&Path, Vec<u8>)]) -> Setup {
     Setup::with(|options| {
