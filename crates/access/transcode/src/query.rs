@@ -37,7 +37,7 @@ struct Set {
 }
 
 /// What is to be bound, and what the body leaves to parameters.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Parameters<'a> {
     pub(crate) binding: &'a Binding,
     pub(crate) query: &'a [u8],
@@ -51,7 +51,7 @@ pub(crate) struct Parameters<'a> {
 
 impl<'a> Parameters<'a> {
     /// Appends the fields that the parameters set.
-    pub(crate) fn bind(self, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<()> {
+    pub(crate) fn bind(&self, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<()> {
         scratch.steps.clear();
         scratch.set.clear();
         if let Body::Field(path) = self.body
@@ -61,17 +61,19 @@ impl<'a> Parameters<'a> {
             note_oneofs(&self.binding.schema, self.message(), (0, path.steps.len(), 0), scratch);
         }
         let mut at = 0;
-        for pair in [self.query, self.form].into_iter().flat_map(|text| text.split(|&byte| byte == b'&')) {
-            if !pair.is_empty() {
-                self.parameter((pair, at), scratch, out)?;
+        for text in [self.query, self.form] {
+            for pair in text.split(|&byte| byte == b'&') {
+                if !pair.is_empty() {
+                    self.parameter((pair, at), scratch, out)?;
+                }
+                at += pair.len() + 1;
             }
-            at += pair.len() + 1;
         }
         self.check_doubles(scratch)
     }
 
     /// Whether a parameter gave this field of the request a value that is not empty.
-    pub(crate) fn gave(self, field: u16, scratch: &Scratch) -> bool {
+    pub(crate) fn gave(&self, field: u16, scratch: &Scratch) -> bool {
         scratch.set.iter().any(|set| {
             set.member.is_none()
                 && scratch.steps.get(set.start..set.end) == Some(&[field])
@@ -79,17 +81,17 @@ impl<'a> Parameters<'a> {
         })
     }
 
-    fn message(self) -> &'a Message {
+    fn message(&self) -> &'a Message {
         self.binding.schema.message_at(self.binding.input().0)
     }
 
     /// The parameter at a position; those of the form are counted on behind the query.
-    fn pair(self, at: usize) -> &'a [u8] {
+    fn pair(&self, at: usize) -> &'a [u8] {
         let text = self.query.get(at..).or_else(|| self.form.get(at - self.query.len() - 1..));
         text.and_then(|rest| rest.split(|&byte| byte == b'&').next()).unwrap_or_default()
     }
 
-    fn parameter(self, (pair, at): (&[u8], usize), scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<()> {
+    fn parameter(&self, (pair, at): (&[u8], usize), scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<()> {
         let (name, value) = split(pair);
         decode(name, name, &mut scratch.name)?;
         let options = self.binding.options();
@@ -116,7 +118,7 @@ impl<'a> Parameters<'a> {
     }
 
     /// Finds the field of the decoded name and appends the steps to it. `None`: the path says what the field is.
-    fn resolve(self, scratch: &mut Scratch) -> std::result::Result<Option<&'a Field>, Unbound<'a>> {
+    fn resolve(&self, scratch: &mut Scratch) -> std::result::Result<Option<&'a Field>, Unbound<'a>> {
         if matches!(self.body, Body::All) {
             return Err(Unbound::BodyIsAll);
         }
@@ -138,7 +140,7 @@ impl<'a> Parameters<'a> {
 
     /// A parameter never overrides what the path says, nor the body.
     fn bindable(
-        self,
+        &self,
         field: &'a Field,
         steps: &[u16],
     ) -> std::result::Result<Option<&'a Field>, Unbound<'a>> {
@@ -154,7 +156,7 @@ impl<'a> Parameters<'a> {
     }
 
     /// Sorts what was set, so that equals meet: a singular field twice, or two members of one oneof.
-    fn check_doubles(self, scratch: &mut Scratch) -> Result<()> {
+    fn check_doubles(&self, scratch: &mut Scratch) -> Result<()> {
         let steps = &scratch.steps;
         let key = |set: &Set| steps.get(set.start..set.end).unwrap_or_default();
         scratch.set.sort_unstable_by(|a, b| key(a).cmp(key(b)).then((a.member, a.at).cmp(&(b.member, b.at))));
