@@ -130,3 +130,26 @@ fn bytes_are_looked_at_once() {
     }
     assert_eq!(sizes, [400_000, 390_009]);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig {
+        failure_persistence: None,
+        ..proptest::prelude::ProptestConfig::with_cases(3000)
+    })]
+
+    /// How the bytes come changes nothing.
+    #[test]
+    fn pieces_of_any_size_give_the_same(
+        text in "[\\[\\]{},:\"\\\\ \\nat1é]{0,24}",
+        piece in 1usize..9,
+        array in proptest::bool::ANY,
+    ) {
+        let splitter = if array { Splitter::json() } else { Splitter::values() };
+        let whole = run(splitter.clone(), text.as_bytes(), text.len().max(1));
+        // Pieces may cut a character that an error shows.
+        let (elements, error) = run(splitter, text.as_bytes(), piece);
+        proptest::prop_assert_eq!(&elements, &whole.0);
+        let place = |error: &Option<String>| error.as_ref().map(|words| words.rsplit_once("(at").unwrap().1.to_owned());
+        proptest::prop_assert_eq!(place(&error), place(&whole.1));
+    }
+}

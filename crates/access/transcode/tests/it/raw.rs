@@ -1,6 +1,7 @@
 //! `google.api.HttpBody`: bytes of any type, both ways, wherever the rule puts them.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use aqueduct_transcode::{Options, RawBody, Router, Transcoder};
 
@@ -9,6 +10,21 @@ use crate::rules::{RAW, find, message, printed, router};
 const REQUEST: &str = "Request";
 const PART: &str = "Part";
 const HTTP_BODY: &str = "google.api.HttpBody";
+
+static DOWNLOADS: LazyLock<Router> = LazyLock::new(|| {
+    router(
+        &Options::default(),
+        &[
+            (REQUEST, HTTP_BODY, r#"get: "/all""#),
+            (REQUEST, REQUEST, r#"get: "/field" response_body: "raw""#),
+            (REQUEST, PART, r#"get: "/deep" response_body: "part.raw""#),
+            (REQUEST, REQUEST, r#"get: "/oneof" response_body: "by_raw""#),
+            ("Order", "Order", r#"get: "/group" response_body: "extra.raw""#),
+            (REQUEST, REQUEST, r#"get: "/list" response_body: "raws""#),
+            (REQUEST, REQUEST, r#"get: "/message""#),
+        ],
+    )
+});
 
 fn uploads() -> Router {
     router(
@@ -95,20 +111,8 @@ fn raw_bodies_become_data() {
 
 #[test]
 fn raw_responses_are_ranges_of_the_wire() {
-    let router = router(
-        &Options::default(),
-        &[
-            (REQUEST, HTTP_BODY, r#"get: "/all""#),
-            (REQUEST, REQUEST, r#"get: "/field" response_body: "raw""#),
-            (REQUEST, PART, r#"get: "/deep" response_body: "part.raw""#),
-            (REQUEST, REQUEST, r#"get: "/oneof" response_body: "by_raw""#),
-            ("Order", "Order", r#"get: "/group" response_body: "extra.raw""#),
-            (REQUEST, REQUEST, r#"get: "/list" response_body: "raws""#),
-            (REQUEST, REQUEST, r#"get: "/message""#),
-        ],
-    );
     let check = |path: &str, wire: &[u8], content_type: Option<&str>, data: Range<usize>, bytes: &[u8]| {
-        let binding = find(&router, "GET", path).binding;
+        let binding = find(&DOWNLOADS, "GET", path).binding;
         assert!(binding.response_is_raw());
         let found = Transcoder::new().decode_raw_response(binding, wire);
         assert_eq!(found, Ok(RawBody { content_type, data: data.clone() }), "{path}");
@@ -131,16 +135,34 @@ fn raw_responses_are_ranges_of_the_wire() {
     check("/oneof", b"\x3a\x01n\x4a\x04\x12\x02hi", None, 7..9, b"hi");
     check("/group", b"\x2b\x12\x04\x12\x02hi\x2c", None, 5..7, b"hi");
     for path in ["/list", "/message"] {
-        let binding = find(&router, "GET", path).binding;
+        let binding = find(&DOWNLOADS, "GET", path).binding;
         assert!(!binding.response_is_raw(), "{path}");
         let none = Ok(RawBody { content_type: None, data: 0..0 });
         assert_eq!(Transcoder::new().decode_raw_response(binding, b"\x0a\x01t\x12\x02hi"), none);
     }
     let refuses = |wire: &[u8], words: &str| {
         let error =
-            Transcoder::new().decode_raw_response(find(&router, "GET", "/all").binding, wire).unwrap_err();
+            Transcoder::new().decode_raw_response(find(&DOWNLOADS, "GET", "/all").binding, wire).unwrap_err();
         assert_eq!((error.to_string().as_str(), error.code().http_status()), (words, 500));
     };
     refuses(b"\x12\x05hi", "the length runs past the end (at byte 2)");
     refuses(b"\x0a\x01\xff", "contentType: the string is not UTF-8 (at byte 2)");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig {
+        failure_persistence: None,
+        ..proptest::prelude::ProptestConfig::with_cases(2000)
+    })]
+
+    /// Whatever an upstream sends, the ranges are within it.
+    #[test]
+    fn ranges_stay_within_any_wire_message(wire in proptest::collection::vec(0u8..0x6b, 0..24)) {
+        for path in ["/all", "/field", "/deep", "/oneof", "/group"] {
+            let binding = find(&DOWNLOADS, "GET", path).binding;
+            if let Ok(body) = Transcoder::new().decode_raw_response(binding, &wire) {
+                proptest::prop_assert!(wire.get(body.data).is_some());
+            }
+        }
+    }
 }
