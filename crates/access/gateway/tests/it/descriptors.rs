@@ -72,9 +72,19 @@ fn reflection_is_asked_for_the_services_and_their_imports() {
     let setup = telling(&["v1", "v1alpha"], &descriptors());
     assert_eq!(setup.connect().get("/v1/say/hi?count=2", "").body, r#"{"text":"hi","count":"2"}"#);
     let asked = setup.backend.seen.reflector.lock().unwrap().asked.clone();
-    let imports =
-        ["google/api/annotations.proto", "google/api/http.proto", "google/protobuf/descriptor.proto"];
-    assert_eq!((asked[0].as_str(), &asked[1..4]), ("test.v1.Echo", &imports.map(str::to_owned)[..]));
+    let imports = [
+        "google/api/annotations.proto",
+        "google/api/httpbody.proto",
+        "google/protobuf/field_mask.proto",
+        "google/api/http.proto",
+        "google/protobuf/descriptor.proto",
+        "google/protobuf/any.proto",
+    ];
+    let mut all = asked[1..7].to_vec();
+    all.sort();
+    let mut expect = imports.map(str::to_owned);
+    expect.sort();
+    assert_eq!((asked[0].as_str(), all), ("test.v1.Echo", expect.to_vec()), "each import once");
     wait_result(&setup, "unchanged", || {});
     assert_eq!(swaps(&setup), 1);
 }
@@ -199,6 +209,7 @@ async fn a_stream_goes_on_over_a_swap() {
             .replace("rpc Chat", "rpc Talk")
             .replace("string text", "string words")
             .replace("{text}", "{words}")
+            .replace("{message.text}", "{message.words}")
     });
     tell(&setup.backend.seen, &["v1"], &changed);
     wait_status(&setup, "/v2/say/hi", 200);
