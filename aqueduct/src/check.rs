@@ -65,14 +65,15 @@ fn show(address: Option<std::net::SocketAddr>) -> String {
 
 /// What each HTTP route maps to: `METHOD template → service/method`, and what is a body or a stream.
 fn routes(router: &Router) -> Vec<String> {
+    let most = router.bindings().iter().map(|it| it.http_method().len()).max().unwrap_or(0).max(6);
     let heads: Vec<_> =
-        router.bindings().iter().map(|it| format!("{:<6} {}", it.http_method(), it.template())).collect();
+        router.bindings().iter().map(|it| format!("{:<most$} {}", it.http_method(), it.template())).collect();
     let width = heads.iter().map(|head| head.chars().count()).max().unwrap_or(0);
     let dim = Style::new().dimmed();
     let line = |(head, binding): (String, &Binding)| {
-        let details: String =
+        let details: Vec<_> =
             details(binding).iter().map(|detail| format!("  {dim}{detail}{dim:#}")).collect();
-        format!("{head:<width$} → {}{details}", method(binding))
+        format!("{head:<width$} → {}{}", method(binding), details.concat())
     };
     heads.into_iter().zip(router.bindings()).map(line).collect()
 }

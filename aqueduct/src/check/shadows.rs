@@ -54,7 +54,8 @@ fn note(shadow: &Shadow<'_>, more: usize) -> String {
     // Of a binding for every method it is told which one it does not get.
     let request = if shadow.method == own { path.clone() } else { format!("{} {path}", shadow.method) };
     let taker = match shadow.taker {
-        Taker::Binding(taker) => method(taker).to_owned(),
+        Taker::Binding(taker) if taker.template() == *path => method(taker).to_owned(),
+        Taker::Binding(taker) => format!("{} at {}", method(taker), taker.template()),
         Taker::Verb(taker) => {
             format!("{}, whose verb it ends in; {own} is answered 405", method(taker))
         }

@@ -77,23 +77,25 @@ fn what_routes_take_from_each_other_is_noted_and_what_nothing_reaches_is_a_warni
             ("Tag", r#"post: "/v1/{name}:tag" body: "tags" response_body: "tags""#),
             ("Rest", r#"custom { kind: "*" path: "/{name=**}" }"#),
             ("Live", r#"post: "/livez""#),
+            ("Options", r#"custom { kind: "OPTIONS" path: "/livez/options" }"#),
         ],
     );
     fs::write(scratch.path().join("etc/shop.pb"), set).unwrap();
     let ended = run(scratch.path(), &["check", "etc/c.yaml"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     let expect = "\
-route     GET    /v1/numbers/{number} → test.v1.Test/GetNumber
-  route     GET    /v1/numbers/new      → test.v1.Test/NewNumber
-  route     GET    /v1/{name}           → test.v1.Test/Get
-  route     GET    /v1/new              → test.v1.Test/New
-  route     GET    /v1/old              → test.v1.Test/Old
-  route     POST   /v1/{name}:tag       → test.v1.Test/Tag  body: tags  response_body: tags
-  route     *      /{name=**}           → test.v1.Test/Rest
-  route     POST   /livez               → test.v1.Test/Live
+route     GET     /v1/numbers/{number} → test.v1.Test/GetNumber
+  route     GET     /v1/numbers/new      → test.v1.Test/NewNumber
+  route     GET     /v1/{name}           → test.v1.Test/Get
+  route     GET     /v1/new              → test.v1.Test/New
+  route     GET     /v1/old              → test.v1.Test/Old
+  route     POST    /v1/{name}:tag       → test.v1.Test/Tag  body: tags  response_body: tags
+  route     *       /{name=**}           → test.v1.Test/Rest
+  route     POST    /livez               → test.v1.Test/Live
+  route     OPTIONS /livez/options       → test.v1.Test/Options
   note      GET /v1/{name} leaves /v1/new to test.v1.Test/New (and 1 more like it)
   note      GET /v1/{name} leaves /v1/x:tag to test.v1.Test/Tag, whose verb it ends in; GET is answered 405
-  note      * /{name=**} leaves GET /v1/numbers/1 to test.v1.Test/GetNumber (and 6 more like it)
+  note      * /{name=**} leaves GET /v1/numbers/1 to test.v1.Test/GetNumber at /v1/numbers/{number} (and 7 more like it)
   note      * /{name=**} leaves /healthz to the health probe (and 4 more like it)
   warning   POST /livez is never reached: a health probe has its path; `probes` in the configuration moves it
 ";

@@ -91,7 +91,7 @@ impl<'b> Path<'b> {
                 if !alone {
                     says.push(format!("`{field_name}` is `{}`.", self.shown(variable, names)));
                 } else if field_name != *name {
-                    says.push(format!("It is `{field_name}`."));
+                    says.push(format!("Sets `{field_name}`."));
                 }
                 if let Some(&(message, field)) = way.last() {
                     says.extend(comment_of(comments, message, field));
