@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::LazyLock;
 
+use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver};
 use serde_json::{Map, Value};
 
 use super::ApiInfo;
@@ -17,7 +18,7 @@ fn descriptors(files: &[&str]) -> Vec<u8> {
     compiler.encode_file_descriptor_set()
 }
 
-fn text(set: &[u8], router: &Router) -> String {
+fn document_text(set: &[u8], router: &Router) -> String {
     let comments = Comments::read(set).unwrap();
     router.openapi(ApiInfo { title: "Test", version: "v1", comments: &comments })
 }
@@ -41,14 +42,14 @@ static RICH: LazyLock<Rich> = LazyLock::new(|| {
     let odd = Options { proto_names: true, enum_numbers: true, ..Options::default() };
     let builder = services.iter().fold(Router::builder(&schema), |it, name| it.service(name, 0));
     let router = builder.service_with("library.v1.Library", 0, &odd).build().unwrap();
-    let document = serde_json::from_str(&text(&set, &router)).unwrap();
+    let document = serde_json::from_str(&document_text(&set, &router)).unwrap();
     Rich { router, document }
 });
 
 #[test]
 fn a_small_document_is_as_it_was() {
     let set = descriptors(&["documented.proto"]);
-    let text = text(&set, &router(&set, &["documented.v1.Notes"], Options::default()));
+    let text = document_text(&set, &router(&set, &["documented.v1.Notes"], Options::default()));
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/documented.openapi.json");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&golden, &text).unwrap();
@@ -62,7 +63,7 @@ fn a_small_document_is_as_it_was() {
 
 #[test]
 fn a_router_without_bindings_has_a_document() {
-    let text = text(&[], &router(&[], &[], Options::default()));
+    let text = document_text(&[], &router(&[], &[], Options::default()));
     let document: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(document["paths"], Value::Object(Map::new()));
 }
@@ -204,7 +205,7 @@ fn find<'a>(document: &'a Value, id: &str) -> &'a Value {
 fn a_query_has_what_neither_path_nor_body_says() {
     let set = descriptors(&["library.proto"]);
     let router = router(&set, &["library.v1.Library"], Options::default());
-    let document: Value = serde_json::from_str(&text(&set, &router)).unwrap();
+    let document: Value = serde_json::from_str(&document_text(&set, &router)).unwrap();
     let check = |id: &str, expect: &[&str]| assert_eq!(names(find(&document, id), "query"), expect, "{id}");
     let plain = [
         "name",
@@ -299,4 +300,46 @@ fn what_a_document_says_can_be_sent() {
         }
     }
     assert!(sent > 500, "{sent}");
+}
+
+/// A `.proto` that is written by a test.
+struct Written(String);
+
+impl FileResolver for Written {
+    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+        match name {
+            "written.proto" => File::from_source(name, &self.0),
+            _ => Err(protox::Error::file_not_found(name)),
+        }
+    }
+}
+
+#[test]
+fn a_query_of_endless_fields_is_cut() {
+    // Each message has the next one twice: 2^60 ways lead to the last.
+    let deep: String = (0..60)
+        .map(|n| format!("message M{n} {{ M{next} a = 1; M{next} b = 2; string c = 3; }}\n", next = n + 1))
+        .collect();
+    let wide: String = (1..=900).map(|n| format!("string f{n} = {n};\n")).collect();
+    let text = format!(
+        "syntax = \"proto3\";\npackage written;\nimport \"google/api/annotations.proto\";\n{deep}\
+         message M60 {{ {wide} }}\nservice Endless {{\n\
+         rpc Deep(M0) returns (M60) {{ option (google.api.http) = {{ get: \"/deep\" }}; }}\n\
+         rpc Wide(M60) returns (M60) {{ option (google.api.http) = {{ get: \"/wide\" }}; }}\n}}\n"
+    );
+    let mut resolver = ChainFileResolver::new();
+    resolver.add(Written(text));
+    resolver.add(IncludeFileResolver::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../proto")));
+    resolver.add(GoogleFileResolver::new());
+    let mut compiler = protox::Compiler::with_file_resolver(resolver);
+    compiler.include_imports(true).open_file("written.proto").unwrap();
+    let set = compiler.encode_file_descriptor_set();
+    let text = document_text(&set, &router(&set, &["written.Endless"], Options::default()));
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let deep = names(find(&document, "Endless_Deep"), "query");
+    assert_eq!(
+        (deep.len(), deep[0].as_str(), deep[2].as_str(), deep[3].as_str()),
+        (500, "c", "b.c", "a.a.c")
+    );
+    assert_eq!(names(find(&document, "Endless_Wide"), "query").len(), 500);
 }
