@@ -90,6 +90,28 @@ fn reflection_is_asked_for_the_services_and_their_imports() {
 }
 
 #[test]
+fn a_good_answer_is_enough_until_the_next_is_due() {
+    let setup = Setup::with(|options| {
+        fast(options);
+        let every = Duration::from_hours(1);
+        let missing = Some("/nowhere/missing.pb".into());
+        options.descriptors = vec![
+            Descriptors::Reflection { upstream: "echo".into(), every },
+            // Looked for at each tick, which shows that ticks pass.
+            Descriptors::Set { name: "missing".into(), bytes: Bytes::new(), file: missing },
+        ];
+    });
+    let unavailable = || setup.metric(r#"aqueduct_gateway_descriptor_reloads_total{result="unavailable"}"#);
+    let seen = &setup.backend.seen;
+    until(|| seen.headers.lock().unwrap().len() >= 6);
+    tell(seen, &["v1"], &descriptors());
+    wait_status(&setup, "/readyz", 200);
+    let (asked, ticks) = (seen.reflector.lock().unwrap().asked.len(), unavailable());
+    until(|| unavailable() > ticks + 10);
+    assert_eq!(seen.reflector.lock().unwrap().asked.len(), asked);
+}
+
+#[test]
 fn an_older_server_is_asked_by_v1alpha() {
     let setup = telling(&["v1alpha"], &descriptors());
     assert_eq!(setup.connect().get("/v1/say/hi", "").status, 200);
