@@ -5,8 +5,8 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow};
-use aqueduct_gateway::Options;
+use anyhow::{Context as _, Result, anyhow, bail};
+use aqueduct_gateway::{Descriptors, Options};
 use aqueduct_transcode::{ApiInfo, Comments, Router};
 
 /// Writes the document to `target`; `-` is standard output.
@@ -23,11 +23,19 @@ pub(crate) fn write(options: &Options, target: &Path) -> Result<()> {
 }
 
 fn document(options: &Options) -> Result<String> {
+    for source in &options.descriptors {
+        if let Descriptors::Reflection { upstream, .. } = source {
+            bail!(
+                "what `{upstream}` serves is read by reflection while the gateway runs; to write its OpenAPI document, \
+                 name a descriptor set: descriptors: [{{ file: {upstream}.pb }}]"
+            );
+        }
+    }
     let router = options.bindings().map_err(|problems| {
         let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
         anyhow!("{}", all.join("; "))
     })?;
-    let sets: Vec<u8> = options.descriptors.iter().flat_map(|set| set.bytes.iter().copied()).collect();
+    let sets: Vec<u8> = options.descriptors.iter().flat_map(|set| set.bytes().iter().copied()).collect();
     let comments = Comments::read(&sets).context("read the comments of the descriptors")?;
     let packages = packages(&router);
     let title = packages.iter().copied().collect::<Vec<_>>().join(", ");

@@ -125,6 +125,13 @@ fn a_file_can_be_named_and_what_cannot_be_written_is_told() {
     assert_eq!((nowhere.code, nowhere.stdout.as_str()), (Some(1), ""));
     assert_eq!(nowhere.reason(), "error: write no/such/folder: No such file or directory (os error 2)");
 
+    let file = fs::read_to_string(scratch.path().join("gateway.yaml")).unwrap();
+    let reflected = file.replace("file: set.pb", "reflection: all");
+    fs::write(scratch.path().join("gateway.yaml"), reflected).unwrap();
+    let unread = run(scratch.path(), &["gateway", "--config", "gateway.yaml", "--openapi"]);
+    assert_eq!((unread.code, unread.stdout.as_str()), (Some(1), ""));
+    assert!(unread.reason().contains("name a descriptor set: descriptors: [{ file: all.pb }]"), "{unread:?}");
+
     fs::write(scratch.path().join("gateway.yaml"), "lisen: 1\n").unwrap();
     let wrong = run(scratch.path(), &["gateway", "--config", "gateway.yaml", "--openapi"]);
     assert_eq!((wrong.code, wrong.stdout.as_str()), (Some(2), ""));

@@ -163,9 +163,7 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
     }
     seen.bodies.lock().unwrap().push(wire.clone());
     if path.ends_with("/Sum") || path.ends_with("/Upload") {
-        let mut send = respond.send_response(head(), false).unwrap();
-        drop(send.send_data(frame(&message("", u8::try_from(frames(&wire).len()).unwrap())), false));
-        return drop(send.send_trailers(trailers("0")));
+        return sum(&wire, respond);
     }
     let payload = wire.get(5..).unwrap_or_default().to_vec();
     let text = String::from_utf8_lossy(&payload).into_owned();
@@ -241,6 +239,13 @@ pub(crate) fn http_body(content_type: &str, data: &[u8]) -> Vec<u8> {
         }
     }
     out
+}
+
+/// How many messages there were.
+fn sum(wire: &[u8], mut respond: SendResponse<Bytes>) {
+    let mut send = respond.send_response(head(), false).unwrap();
+    drop(send.send_data(frame(&message("", u8::try_from(frames(wire).len()).unwrap())), false));
+    drop(send.send_trailers(trailers("0")));
 }
 
 /// Pieces `1,`, `2,` …; then OK, or an error when the count is odd.

@@ -24,10 +24,10 @@ fn document_text(set: &[u8], router: &Router) -> String {
     router.openapi(ApiInfo { title: "Test", version: "v1", comments: &comments })
 }
 
-fn router(set: &[u8], services: &[&str], options: Options) -> Router {
+fn router(set: &[u8], services: &[&str], options: &Options) -> Router {
     let schema = Schema::decode(set).unwrap();
     let builder = Router::builder(&schema);
-    services.iter().fold(builder, |builder, name| builder.service_with(name, 0, &options)).build().unwrap()
+    services.iter().fold(builder, |builder, name| builder.service_with(name, 0, options)).build().unwrap()
 }
 
 struct Rich {
@@ -50,7 +50,7 @@ static RICH: LazyLock<Rich> = LazyLock::new(|| {
 #[test]
 fn a_small_document_is_as_it_was() {
     let set = descriptors(&["documented.proto"]);
-    let text = document_text(&set, &router(&set, &["documented.v1.Notes"], Options::default()));
+    let text = document_text(&set, &router(&set, &["documented.v1.Notes"], &Options::default()));
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/documented.openapi.json");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&golden, &text).unwrap();
@@ -64,7 +64,7 @@ fn a_small_document_is_as_it_was() {
 
 #[test]
 fn a_router_without_bindings_has_a_document() {
-    let text = document_text(&[], &router(&[], &[], Options::default()));
+    let text = document_text(&[], &router(&[], &[], &Options::default()));
     let document: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(document["paths"], Value::Object(Map::new()));
 }

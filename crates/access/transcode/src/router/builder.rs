@@ -79,7 +79,6 @@ impl RouterBuilder {
         };
         for method in service.methods() {
             let Some(rule) = method.http() else { continue };
-            self.errors.extend(unusable(&schema, method));
             for rule in std::iter::once(rule).chain(&rule.additional) {
                 if let Err(error) = self.rule(method, rule, tag, options) {
                     self.errors.push(error);
@@ -138,14 +137,6 @@ impl RouterBuilder {
         self.bindings.push(binding);
         Ok(())
     }
-}
-
-/// What is wrong with the messages of a method: JSON has no form for message sets.
-fn unusable(schema: &Schema, method: &Method) -> Option<RouteError> {
-    let reached = |id: MessageId| schema.message_at(id.0).reaches_message_set;
-    let name = &schema.message_at(reached(method.input()).or_else(|| reached(method.output()))?).full_name;
-    let what = "its messages can hold one with message_set_wire_format, which JSON has no form for";
-    Some(rule_error(method, name, what))
 }
 
 fn rule_error(method: &Method, part: &str, what: impl Into<String>) -> RouteError {

@@ -322,7 +322,6 @@ fn link(full_name: &str, fields: Vec<Field>, oneofs: Vec<Box<str>>, is_message_s
         oneofs: oneofs.into(),
         well_known: WellKnown::of(full_name),
         is_message_set,
-        reaches_message_set: None,
         reaches_required: false,
         fields: fields.into(),
     }

@@ -231,8 +231,6 @@ pub(crate) struct Message {
     pub(crate) well_known: Option<WellKnown>,
     /// `option message_set_wire_format`: extensions lie in items of a group.
     pub(crate) is_message_set: bool,
-    /// The nearest message set that it is or can hold.
-    pub(crate) reaches_message_set: Option<u32>,
     /// Whether it or a message that it can hold has a required field.
     pub(crate) reaches_required: bool,
 }

@@ -1,8 +1,8 @@
-//! proto2: required fields of requests, and what JSON has no form for.
+//! proto2: required fields of requests.
 
 use aqueduct_transcode::{Options, Transcoder};
 
-use crate::rules::{FORM, JSON, RAW, find, message, problems, router};
+use crate::rules::{FORM, JSON, RAW, find, message, router};
 
 #[test]
 fn a_request_needs_its_required_fields() {
@@ -64,21 +64,4 @@ fn responses_are_not_checked() {
     let mut out = Vec::new();
     Transcoder::new().decode_response(find(&router, "GET", "/x").binding, b"\x12\x00", &mut out).unwrap();
     assert_eq!(out, br#"{"item":{}}"#);
-}
-
-#[test]
-fn methods_that_reach_a_message_set_are_refused() {
-    let words = |method: u32| {
-        format!(
-            "/shaping.v1.Rules/M{method}: its messages can hold one with message_set_wire_format, \
-             which JSON has no form for (shaping.v1.Set)"
-        )
-    };
-    let found = problems(&[
-        ("HoldsSet", "Part", r#"get: "/input""#),
-        ("Part", "HoldsSet", r#"get: "/output" additional_bindings { get: "/also" }"#),
-        ("Part", "Order", r#"get: "/good""#),
-        ("Set", "Set", r#"get: "/itself""#),
-    ]);
-    assert_eq!(found, [words(0), words(1), words(3)]);
 }

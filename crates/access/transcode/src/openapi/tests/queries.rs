@@ -11,7 +11,7 @@ use crate::Options;
 #[test]
 fn a_query_has_what_neither_path_nor_body_says() {
     let set = descriptors(&["library.proto"]);
-    let router = router(&set, &["library.v1.Library"], Options::default());
+    let router = router(&set, &["library.v1.Library"], &Options::default());
     let document: Value = serde_json::from_str(&document_text(&set, &router)).unwrap();
     let check = |id: &str, expect: &[&str]| assert_eq!(names(find(&document, id), "query"), expect, "{id}");
     let plain = [
@@ -79,7 +79,7 @@ fn a_query_of_endless_fields_is_cut() {
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
     compiler.include_imports(true).open_file("written.proto").unwrap();
     let set = compiler.encode_file_descriptor_set();
-    let text = document_text(&set, &router(&set, &["written.Endless"], Options::default()));
+    let text = document_text(&set, &router(&set, &["written.Endless"], &Options::default()));
     let document: Value = serde_json::from_str(&text).unwrap();
     let deep = names(find(&document, "Endless_Deep"), "query");
     assert_eq!(
