@@ -19,8 +19,8 @@ fn in_names(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\')
 }
 
-/// Appends the JSON form of one proto path; false when it has none: a capital, a comma, or an underscore without a
-/// small letter behind it.
+/// Appends the JSON form of one proto path; false when it has none: it is empty, or has a capital, a comma, or an
+/// underscore without a small letter behind it.
 pub(crate) fn to_camel(path: &[u8], out: &mut Vec<u8>) -> bool {
     let mut after_underscore = false;
     for &byte in path {
@@ -35,7 +35,7 @@ pub(crate) fn to_camel(path: &[u8], out: &mut Vec<u8>) -> bool {
         }
         after_underscore = byte == b'_';
     }
-    !after_underscore
+    !after_underscore && !path.is_empty()
 }
 
 #[cfg(test)]
@@ -57,7 +57,7 @@ mod tests {
         for bad in ["foo_bar", "", "foo\rbar", "a b", "\u{e9}", "\""] {
             assert!(!to_snake(bad.as_bytes(), &mut Vec::new()), "{bad}");
         }
-        for bad in ["fooBar", "foo__bar", "foo_3", "foo_", "a,b", "a\n", "\\"] {
+        for bad in ["", "fooBar", "foo__bar", "foo_3", "foo_", "a,b", "a\n", "\\"] {
             assert!(!to_camel(bad.as_bytes(), &mut Vec::new()), "{bad}");
         }
     }
