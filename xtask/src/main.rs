@@ -4,6 +4,7 @@
 mod bench;
 mod checks;
 mod conformance;
+mod fuzz;
 mod soak;
 mod steps;
 mod test;
@@ -31,6 +32,7 @@ Examples:
   cargo xtask conformance              only protobuf's conformance suite
   cargo xtask ci                       what must pass before a change goes in
   cargo xtask bench gateway --install  CPU time per request, beside Envoy and nginx
+  cargo xtask fuzz --seconds 600       arbitrary input for every parser of outside bytes
   cargo xtask soak --rounds 1000       the tests that repeat, many more times";
 
 #[derive(Subcommand)]
@@ -50,6 +52,8 @@ enum Task {
     Ci,
     /// Takes the figures, in release mode, and writes them to bench/runs
     Bench(bench::Args),
+    /// Feeds arbitrary input to the parsers of outside bytes, and compares them with others
+    Fuzz(fuzz::Args),
     /// Repeats for a long time the tests that can find more by it
     Soak(soak::Args),
 }
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Task::Conformance => conformance::run(&mut steps),
         Task::Ci => checks::all(&mut steps),
         Task::Bench(args) => bench::run(&mut steps, args),
+        Task::Fuzz(args) => fuzz::run(&mut steps, args),
         Task::Soak(args) => soak::run(&mut steps, args),
     };
     steps.summary(&outcome);

@@ -20,6 +20,9 @@ pub(crate) struct Tool {
 /// The C compiler, for crates with C inside and as the linker.
 pub(crate) const CC: Tool =
     Tool { program: "cc", package: "build-essential", what_for: "compiles C and links every program" };
+/// The C++ compiler, for libFuzzer.
+pub(crate) const CXX: Tool =
+    Tool { program: "c++", package: "build-essential", what_for: "compiles libFuzzer" };
 /// The tracer of system calls.
 pub(crate) const STRACE: Tool = Tool {
     program: "strace",
@@ -83,6 +86,8 @@ pub(crate) struct CargoTool {
 pub(crate) const NEXTEST: CargoTool = CargoTool { name: "cargo-nextest", version: "0.9.143" };
 /// Checks dependencies against `deny.toml`.
 pub(crate) const DENY: CargoTool = CargoTool { name: "cargo-deny", version: "0.20.2" };
+/// Builds the fuzz targets and runs them in libFuzzer.
+pub(crate) const FUZZ: CargoTool = CargoTool { name: "cargo-fuzz", version: "0.13.2" };
 
 impl CargoTool {
     /// The program, which is built first if neither `PATH` nor an earlier run has it.

@@ -25,6 +25,10 @@ pub(crate) fn descriptor(name: &str) -> MessageDescriptor {
     FIXTURE.pool.get_message_by_name(name).unwrap()
 }
 
+pub(crate) fn is_known(name: &str) -> bool {
+    FIXTURE.pool.get_message_by_name(name).is_some()
+}
+
 fn message(name: &str) -> MessageId {
     FIXTURE.schema.message(name).unwrap()
 }

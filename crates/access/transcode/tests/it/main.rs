@@ -4,6 +4,7 @@
 
 mod bodies;
 mod editions;
+mod compare;
 mod fixture;
 mod hostile;
 mod json_mapping;

@@ -1,0 +1,38 @@
+//! What the parsers of outside bytes promise, as functions over arbitrary bytes that panic when a promise is broken.
+//!
+//! `cargo xtask fuzz` gives them to libFuzzer; `tests/corpus.rs` replays the inputs in `corpus/`, those that once
+//! broke something among them, with every run of the tests.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a broken promise is told by a panic, which libFuzzer and the tests both catch"
+)]
+
+mod fixture;
+mod json_to_wire;
+mod query;
+mod status;
+mod template;
+mod wire_to_json;
+
+#[path = "../../crates/access/transcode/tests/it/compare.rs"]
+mod compare;
+
+pub use json_to_wire::json_to_wire;
+pub use query::query;
+pub use status::status;
+pub use template::template;
+pub use wire_to_json::wire_to_json;
+
+/// A promise, checked on one input.
+pub type Check = fn(&[u8]);
+
+/// Every target by the name of its program and its folder in `corpus/`.
+pub const TARGETS: [(&str, Check); 5] = [
+    ("json_to_wire", json_to_wire),
+    ("wire_to_json", wire_to_json),
+    ("template", template),
+    ("query", query),
+    ("status", status),
+];
