@@ -1,5 +1,5 @@
 //! The benchmark harness behind `cargo xtask bench`. It measures from outside: processes and their CPU time, over
-//! real sockets. `bench/README.md` tells how the figures are taken.
+//! real sockets; and single calls of one crate, beside others. `bench/README.md` tells how the figures are taken.
 #![expect(clippy::cast_precision_loss, reason = "the figures are read by people, to three digits")]
 
 mod gateway;
@@ -9,6 +9,7 @@ mod orders;
 mod progress;
 mod table;
 mod tools;
+mod transcode;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,8 @@ enum What {
     Gateway(gateway::Args),
     /// Orders created and moved a second
     Orders(orders::Args),
+    /// What one message costs to transcode, beside others that do the same
+    Transcode(transcode::Args),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.what {
         What::Gateway(args) => gateway::run(args),
         What::Orders(args) => orders::run(args),
+        What::Transcode(args) => transcode::run(args),
     };
     if let Err(error) = outcome {
         let bad: Style = AnsiColor::Red.on_default().bold();

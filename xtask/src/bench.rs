@@ -14,7 +14,8 @@ Examples:
   cargo xtask bench gateway --install               installs what the comparison needs first
   cargo xtask bench gateway -- --rounds 9
   cargo xtask bench gateway -- --help               all options of the harness
-  cargo xtask bench orders")]
+  cargo xtask bench orders
+  cargo xtask bench transcode")]
 pub(crate) struct Args {
     what: What,
     /// First installs what is missing: h2load and nginx (as root), Envoy in a Python environment under target/
@@ -31,7 +32,9 @@ enum What {
     Gateway,
     /// Orders created and moved a second, at the committer and over HTTP
     Orders,
-    /// Both
+    /// What one message costs to transcode, beside others that do the same
+    Transcode,
+    /// All of them
     All,
 }
 
@@ -42,7 +45,8 @@ pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
     let names: &[&str] = match args.what {
         What::Gateway => &["gateway"],
         What::Orders => &["orders"],
-        What::All => &["gateway", "orders"],
+        What::Transcode => &["transcode"],
+        What::All => &["gateway", "orders", "transcode"],
     };
     steps.run("build", &mut cargo("build --release --package aqueduct-bench"))?;
     for name in names {
