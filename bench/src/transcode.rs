@@ -72,7 +72,9 @@ fn measure(args: &Args, cases: &mut [Case<'_>]) -> Result<Vec<Measured>> {
     for case in cases.iter_mut() {
         let nanos = cpu_nanos(&mut case.run, WARM_UP) / f64::from(WARM_UP);
         ensure!(nanos > 0.0, "the clock of the thread's CPU time stands still");
-        calls.push((f64::from(args.millis) * 1e6 / nanos).ceil() as u32);
+        let fit = (f64::from(args.millis) * 1e6 / nanos).ceil();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+        calls.push((fit as u32).max(1));
         let before = allocations::of_this_thread();
         (0..WARM_UP).for_each(|_| (case.run)());
         let allocations = (allocations::of_this_thread() - before) as f64 / f64::from(WARM_UP);

@@ -12,6 +12,7 @@
 mod fixture;
 mod json_to_wire;
 mod query;
+mod splitter;
 mod status;
 mod template;
 mod wire_to_json;
@@ -21,6 +22,7 @@ mod compare;
 
 pub use json_to_wire::json_to_wire;
 pub use query::query;
+pub use splitter::splitter;
 pub use status::status;
 pub use template::template;
 pub use wire_to_json::wire_to_json;
@@ -29,10 +31,11 @@ pub use wire_to_json::wire_to_json;
 pub type Check = fn(&[u8]);
 
 /// Every target by the name of its program and its folder in `corpus/`.
-pub const TARGETS: [(&str, Check); 5] = [
+pub const TARGETS: [(&str, Check); 6] = [
     ("json_to_wire", json_to_wire),
     ("wire_to_json", wire_to_json),
     ("template", template),
     ("query", query),
+    ("splitter", splitter),
     ("status", status),
 ];

@@ -1,4 +1,5 @@
 //! Replays every input that is kept in `corpus/`.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::fs;
 use std::path::Path;

@@ -55,13 +55,12 @@ pub(crate) fn has_mistyped_map(name: &str, wire: &[u8]) -> bool {
     })
 }
 
+/// Looks at the fields of one message, each with the wire type that it has there.
+type Finding<'a> = &'a dyn Fn(&[(FieldDescriptor, WireType)]) -> bool;
+
 /// Whether any message within, the outermost included, has fields that `is_so` finds. Extensions are not among them,
 /// but looked into.
-pub(crate) fn any_message(
-    name: &str,
-    wire: &[u8],
-    is_so: &dyn Fn(&[(FieldDescriptor, WireType)]) -> bool,
-) -> bool {
+pub(crate) fn any_message(name: &str, wire: &[u8], is_so: Finding<'_>) -> bool {
     if name == "google.protobuf.Any" {
         let Ok(any) = decode(name, wire) else { return false };
         let [url, value] = [1, 2].map(|number| any.get_field_by_number(number).unwrap().into_owned());
@@ -84,7 +83,7 @@ pub(crate) fn any_message(
         match wire_type {
             WireType::LengthDelimited => drop(decode_varint(&mut value)),
             WireType::StartGroup => {
-                value = &value[..value.len() - encoded_len_varint(u64::from(number) << 3)]
+                value = &value[..value.len() - encoded_len_varint(u64::from(number) << 3)];
             }
             _ => continue,
         }

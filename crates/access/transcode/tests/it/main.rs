@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod bodies;
-mod editions;
 mod compare;
+mod editions;
 mod fixture;
 mod hostile;
 mod json_mapping;
