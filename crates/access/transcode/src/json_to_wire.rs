@@ -133,6 +133,8 @@ impl<'s, 'a> Encoder<'s, 'a> {
                     }
                     self.reader.skip_value(depth, &mut self.scratch.text)?;
                 }
+                // `{}`, and nothing else; where nothing is written, twice is as good as once.
+                Key::EmptyValue => self.object(message, depth, false)?,
                 Key::Ignored => self.reader.skip_value(depth, &mut self.scratch.text)?,
             }
             if !self.reader.more(b'}')? {
@@ -181,6 +183,7 @@ impl<'s, 'a> Encoder<'s, 'a> {
         let key = match message.by_name(name) {
             Some((index, field)) => Key::Field(index, field),
             None if in_any && name == b"@type" => Key::AnyType,
+            None if in_any && name == b"value" && &*message.full_name == EMPTY => Key::EmptyValue,
             None if self.options.ignore_unknown => Key::Ignored,
             None => {
                 let error = TranscodeError::at(ErrorKind::Unknown, text.at, unknown(message));
@@ -319,11 +322,17 @@ impl<'s, 'a> Encoder<'s, 'a> {
     }
 }
 
+/// Within an `Any` some write it as an object without fields (C++, Java), some as a well-known type with its `"value"` (Go).
+/// Both are read.
+const EMPTY: &str = "google.protobuf.Empty";
+
 /// What a key stands for.
 enum Key<'s> {
     Field(usize, &'s Field),
     /// `@type` in an `Any`.
     AnyType,
+    /// `"value"` beside it, where the type is [`EMPTY`].
+    EmptyValue,
     Ignored,
 }
 

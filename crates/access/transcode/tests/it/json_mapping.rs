@@ -410,6 +410,14 @@ fn anys() {
     let wrapped = r#"{"wAny":{"@type":"x/google.protobuf.Duration","value":"1s"}}"#;
     reads(wrapped, wrapped);
     reads(r#"{"wAny": {"value": "1s", "@type": "x/google.protobuf.Duration"}}"#, wrapped);
+    let empty = r#"{"wAny":{"@type":"x/google.protobuf.Empty"}}"#;
+    reads(empty, empty);
+    reads(r#"{"wAny": {"@type": "x/google.protobuf.Empty", "value": {}}}"#, empty);
+    refuses(
+        r#"{"wAny": {"@type": "x/google.protobuf.Empty", "value": {"a": 1}}}"#,
+        ErrorKind::Unknown,
+        "wAny.a: google.protobuf.Empty has no such field (at byte 57)",
+    );
     let double = r#"{"wAny":{"@type":"x/google.protobuf.Any","value":{"@type":"x/google.protobuf.Value","value":null}}}"#;
     reads(double, double);
     reads(r#"{"wAny": {}}"#, r#"{"wAny":{}}"#);
