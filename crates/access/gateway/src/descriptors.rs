@@ -121,6 +121,16 @@ impl Options {
     }
 }
 
+/// Whatever a server answers, it is taken or refused; see `fuzzing`.
+pub(crate) fn fuzz_reflection(response: &Bytes) {
+    let mut files = files::Files::default();
+    if files.take(response).is_ok() {
+        let missing = files.missing();
+        assert!(files.missing().is_empty(), "{missing:?} would be asked for twice");
+        assert!(files.into_set().len() <= response.len() + 16, "more was made of it than it said");
+    }
+}
+
 /// Registers the check of what reflection has to tell first. Before the gateway counts as started, as for the upstreams.
 pub(crate) fn register(shared: &Shared) -> Option<Check> {
     let sources = &shared.options.descriptors;

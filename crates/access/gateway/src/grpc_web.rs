@@ -115,7 +115,7 @@ impl<B: RequestBody> Decoder<B> {
 
 /// Appends what whole groups of four letters say and keeps the others in `rest`. Padding may end any group: clients join
 /// pieces that were encoded each for itself.
-fn decode(rest: &mut Vec<u8>, piece: &[u8], out: &mut Vec<u8>) -> bool {
+pub(crate) fn decode(rest: &mut Vec<u8>, piece: &[u8], out: &mut Vec<u8>) -> bool {
     rest.extend(piece.iter().filter(|byte| !byte.is_ascii_whitespace()));
     let whole = rest.len() - rest.len() % 4;
     let mut groups = rest.get(..whole).unwrap_or_default();

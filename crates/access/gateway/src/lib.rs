@@ -13,6 +13,8 @@ mod cors;
 mod descriptors;
 mod edge;
 mod exchange;
+#[doc(hidden)]
+pub mod fuzzing;
 mod grpc;
 mod grpc_web;
 mod metrics;
