@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 
+use crate::docs;
 use crate::reflector::{self, Reflector};
 
 #[derive(Debug, Default)]
@@ -89,7 +90,11 @@ async fn serve(stream: TcpStream, seen: Arc<Seen>) {
     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
     while let Some(Ok((request, respond))) = connection.accept().await {
         seen.headers.lock().unwrap().push(request.headers().clone());
-        aqueduct_runtime::task::spawn("backend-request", answer(request, respond, Arc::clone(&seen)));
+        if docs::echo::is_for(&request) {
+            aqueduct_runtime::task::spawn("backend-request", docs::echo::answer(request, respond));
+        } else {
+            aqueduct_runtime::task::spawn("backend-request", answer(request, respond, Arc::clone(&seen)));
+        }
     }
 }
 
@@ -138,7 +143,7 @@ pub(crate) fn head() -> Response<()> {
         .unwrap()
 }
 
-async fn read(body: &mut RecvStream) -> Vec<u8> {
+pub(crate) async fn read(body: &mut RecvStream) -> Vec<u8> {
     let mut all = Vec::new();
     while let Some(Ok(data)) = body.data().await {
         drop(body.flow_control().release_capacity(data.len()));

@@ -5,6 +5,7 @@ mod backend;
 mod compat;
 mod cors;
 mod descriptors;
+mod docs;
 mod grpc;
 mod grpc_web;
 mod hostile;
