@@ -337,9 +337,50 @@ fn a_long_line_is_shown_around_the_place() {
 
 /// The text between each "```yaml" and "```" of the documentation.
 fn examples() -> Vec<&'static str> {
-    let text = include_str!("../../../docs/configuration.md");
-    let blocks = text.split("```yaml\n").skip(1);
-    blocks.map(|block| block.split("```").next().unwrap()).collect()
+    blocks(include_str!("../../../docs/configuration.md")).collect()
+}
+
+fn blocks(page: &str) -> impl Iterator<Item = &str> {
+    page.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap())
+}
+
+/// The smallest file with these routes, of services that it has.
+fn with_routes(routes: &str) -> String {
+    let mut text: String = SMALLEST.trim_start().split_inclusive('\n').take(3).collect();
+    let mut known = ["shop.v1.OrderService", "grpc.health.v1.Health"].into_iter();
+    for line in routes.lines() {
+        match line.trim().split_once(": ") {
+            Some(("- service", _)) => text.extend(["  - service: ", known.next().unwrap()]),
+            Some(("upstream", _)) => text += "    upstream: orders",
+            _ => text += line,
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The pages about transcoding show whole files, and parts of one: the routes of services that they bring themselves.
+#[test]
+fn what_other_pages_configure_is_accepted() {
+    let pages = [
+        include_str!("../../../docs/transcoding.md"),
+        include_str!("../../../docs/migrating-from-envoy.md"),
+        include_str!("../../../docs/migrating-from-grpc-gateway.md"),
+    ];
+    let mut found = 0;
+    for block in pages.into_iter().flat_map(blocks) {
+        let text = match block.split(':').next() {
+            Some("listen") => block.to_owned(),
+            Some("limits") => format!("{}{block}", SMALLEST.trim_start()),
+            Some("routes") => with_routes(block),
+            _ => continue,
+        };
+        let folder = folder(&text);
+        read(&folder.path().join("c.yaml"))
+            .unwrap_or_else(|rejected| panic!("{text}\n{}", told(&rejected, false)));
+        found += 1;
+    }
+    assert_eq!(found, 10, "blocks");
 }
 
 #[test]
