@@ -67,6 +67,23 @@ fn forms_are_taken_for_bodies_and_for_long_queries() {
 }
 
 #[test]
+fn json_is_read_whatever_the_client_calls_it() {
+    let setup = setup();
+    let mut client = setup.connect();
+    let expect = r#"{"text":"hi","count":"0","room":""}"#;
+    // `curl -d` calls it a form, and a script of a page plain text.
+    for content_type in ["application/x-www-form-urlencoded", "text/plain;charset=UTF-8", "application/json"]
+    {
+        let header = format!("content-type: {content_type}\r\n");
+        assert_eq!(client.post("/v1/say", &header, " {\"text\":\"hi\"}").body, expect, "{content_type}");
+        let answer = client.post("/v1/sum", &header, "{\"text\":\"a\"}{}");
+        assert_eq!(answer.body, r#"{"text":"","count":"2","room":""}"#, "{content_type}");
+        let answer = client.post("/v1/say", &header, "{\"text\":");
+        assert_eq!(answer.status, 400, "{content_type}");
+    }
+}
+
+#[test]
 fn a_bad_timeout_is_400_and_a_missing_login_a_challenge() {
     let setup = setup();
     let mut client = setup.connect();

@@ -68,7 +68,10 @@ impl Asked<'_> {
         // A client stream without a place for a body is one message of path and query.
         let one = matches!(kind, request::Kind::Form | request::Kind::None);
         if self.found.binding.client_streaming() && !one {
-            let upload = Upload::new((self.edge, self.routes), self.found, self.head, body)?;
+            if kind == request::Kind::Json {
+                request::check_stream_content_type(&self.head.headers)?;
+            }
+            let upload = Upload::new((self.edge, self.routes), self.found, self.head, body);
             return Ok((Payload::Stream(Outgoing::json(upload)), 0));
         }
         let (frame, length) = request::whole(self.edge, (self.found, kind), self.head, body).await?;

@@ -22,6 +22,8 @@ use crate::stage::forward::RequestBody;
 pub(crate) enum Kind {
     /// JSON, or nothing.
     Json,
+    /// The same, whatever the client calls it: grpc-gateway does not look.
+    AnyJson,
     /// Bytes for a `google.api.HttpBody`, whatever they are.
     Raw,
     /// An HTML form: parameters, as in a query.
@@ -32,12 +34,16 @@ pub(crate) enum Kind {
 
 impl Kind {
     pub(crate) fn of(found: &Match<'_>, headers: &HeaderMap, compat: Compat) -> Self {
-        if compat == Compat::GrpcGateway && is_form(headers) {
+        let binding = found.binding;
+        let (none, lenient) = (binding.body() == BodyRule::None, compat == Compat::GrpcGateway);
+        if lenient && is_form(headers) && (none || !binding.client_streaming()) {
             Kind::Form
-        } else if found.binding.body() == BodyRule::None {
+        } else if none {
             Kind::None
-        } else if found.binding.request_is_raw() {
+        } else if binding.request_is_raw() {
             Kind::Raw
+        } else if lenient {
+            Kind::AnyJson
         } else {
             Kind::Json
         }
@@ -59,17 +65,24 @@ pub(crate) async fn whole<B: RequestBody>(
     if kind == Kind::Json && !body.is_empty() {
         check_content_type(&head.headers)?;
     }
+    let kind = if kind == Kind::Form && is_json(found, &body) { Kind::AnyJson } else { kind };
     let mut out = Vec::with_capacity(FRAME_HEAD + 64 + body.len());
     out.resize(FRAME_HEAD, 0);
     let request = JsonRequest { path: head.uri.path(), query: head.uri.query(), body: &body };
     let mut transcoder = edge.transcoder.borrow_mut();
     match kind {
-        Kind::Json | Kind::None => transcoder.encode_request(found, request, &mut out)?,
+        Kind::Json | Kind::AnyJson | Kind::None => transcoder.encode_request(found, request, &mut out)?,
         Kind::Form => transcoder.encode_form_request(found, request, &mut out)?,
         Kind::Raw => transcoder.encode_raw_request(found, request, content_type(&head.headers), &mut out)?,
     }
     seal(&mut out);
     Ok((Bytes::from(out), body.len()))
+}
+
+/// Whether what is called a form is JSON: `curl -d` calls all its bodies so. No parameter has a name that begins like this.
+fn is_json(found: &Match<'_>, body: &[u8]) -> bool {
+    let in_brackets = matches!(body.trim_ascii_start().first(), Some(b'{' | b'['));
+    in_brackets && found.binding.body() != BodyRule::None && !found.binding.request_is_raw()
 }
 
 /// What the client says of its body.

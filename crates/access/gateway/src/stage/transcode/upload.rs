@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, Uri};
 
-use super::request::{check_stream_content_type, content_type, is_ndjson};
+use super::request::{content_type, is_ndjson};
 use crate::edge::Edge;
 use crate::grpc::{FRAME_HEAD, seal};
 use crate::outgoing::poll_data;
@@ -54,7 +54,7 @@ impl<B: RequestBody> Upload<B> {
         found: &Match<'_>,
         head: &Parts,
         body: B,
-    ) -> Result<Self, Reject> {
+    ) -> Self {
         let content = if found.binding.request_is_raw() {
             Content::Raw {
                 content_type: content_type(&head.headers).map(str::to_owned),
@@ -62,10 +62,9 @@ impl<B: RequestBody> Upload<B> {
                 first: true,
             }
         } else {
-            check_stream_content_type(&head.headers)?;
             Content::Json { splitter: splitter(&head.headers), buffer: BytesMut::new() }
         };
-        Ok(Self {
+        Self {
             body,
             edge: Rc::clone(edge),
             routes: Rc::clone(routes),
@@ -73,7 +72,7 @@ impl<B: RequestBody> Upload<B> {
             uri: head.uri.clone(),
             content,
             ended: false,
-        })
+        }
     }
 
     /// Whether there is no message at all. A raw body without data still has a path and a query.
