@@ -94,7 +94,7 @@ pub enum Compat {
     #[default]
     Off,
     /// Those of grpc-gateway (v2): `Grpc-Metadata-…` headers both ways, streams as `{"result": …}` lines, form bodies and the
-    /// overridden method. Its JSON conventions are options of their own: see [`Compat::json`].
+    /// overridden method, JSON under any content type. Its JSON conventions are options of their own: see [`Compat::json`].
     GrpcGateway,
 }
 

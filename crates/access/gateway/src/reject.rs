@@ -55,6 +55,7 @@ struct Inner {
     details: Option<HeaderValue>,
     headers: HeaderMap,
     unprocessed: bool,
+    element: bool,
 }
 
 impl Reject {
@@ -75,6 +76,7 @@ impl Reject {
             details: None,
             headers: HeaderMap::new(),
             unprocessed: false,
+            element: false,
         }))
     }
 
@@ -135,6 +137,13 @@ impl Reject {
         self
     }
 
+    /// Tells it as the only element of a stream, `{"error": Status}`, under its own HTTP status: grpc-gateway's way.
+    #[must_use]
+    pub(crate) fn into_element(mut self) -> Self {
+        self.0.element = true;
+        self
+    }
+
     /// Whether the upstream has certainly processed nothing.
     pub(crate) fn is_unprocessed(&self) -> bool {
         self.0.unprocessed
@@ -174,9 +183,12 @@ impl Reject {
     pub(crate) fn into_response(self, dialect: Dialect, compat: Compat, edge: &Edge) -> Response<Body> {
         match dialect {
             Dialect::Json => {
-                let body = Bytes::from(self.to_json(edge));
+                let mut body = self.to_json(edge);
                 let inner = *self.0;
-                let mut response = Response::new(Body::full(body));
+                if inner.element {
+                    body = [b"{\"error\":", body.as_slice(), b"}\n"].concat();
+                }
+                let mut response = Response::new(Body::full(Bytes::from(body)));
                 *response.status_mut() = inner.http.unwrap_or_else(|| http_status(inner.code));
                 *response.headers_mut() = inner.headers;
                 response.headers_mut().insert(CONTENT_TYPE, APPLICATION_JSON);

@@ -36,6 +36,10 @@ fn streams_are_results_and_errors() {
         answer.body,
         format!("{expect}{{\"error\":{{\"code\":9,\"message\":\"odd\",\"details\":[]}}}}\n")
     );
+    // One that fails at once has its own status, and is an element all the same.
+    let answer = client.get("/v1/count/101", "");
+    let expect = "{\"error\":{\"code\":5,\"message\":\"none\",\"details\":[]}}\n";
+    assert_eq!((answer.status, answer.body.as_str()), (404, expect));
 }
 
 #[test]

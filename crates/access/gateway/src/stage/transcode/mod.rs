@@ -157,6 +157,9 @@ impl Asked<'_> {
                 Ok(first) => first?.map_or(First::End, First::Message),
                 Err(_) => First::Unknown,
             },
+            stream::Form::Json(Style::Results) => {
+                next.await.map_err(Reject::into_element)?.map_or(First::End, First::Message)
+            }
             _ => next.await?.map_or(First::End, First::Message),
         };
         let binding = self.found.binding.index();
