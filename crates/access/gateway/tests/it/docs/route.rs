@@ -13,11 +13,7 @@ pub(super) fn apply(options: &mut Options, block: &str) {
         match key {
             "routes" | "upstream" => {}
             "limits" => pairs(value).for_each(|(key, value)| limit(options, key, value)),
-            "timeouts" => {
-                assert_eq!(pairs(value).count(), 1, "{value}");
-                let milliseconds = value.split_once("keep_alive: ").unwrap().1.split_once("ms").unwrap().0;
-                options.timeouts.keep_alive = Duration::from_millis(milliseconds.parse().unwrap());
-            }
+            "timeouts" => pairs(value).for_each(|(key, value)| timeout(options, key, value)),
             "service" => {
                 let found = options.routes.iter_mut().position(|route| route.service == value);
                 current = Some(found.unwrap_or_else(|| panic!("the page has no service {value}")));
@@ -35,6 +31,14 @@ fn limit(options: &mut Options, key: &str, value: &str) {
         "body_bytes" => limits.body_bytes = value.parse().unwrap(),
         "message_bytes" => limits.message_bytes = value.parse().unwrap(),
         _ => panic!("limits.{key}"),
+    }
+}
+
+fn timeout(options: &mut Options, key: &str, value: &str) {
+    let milliseconds = value.strip_suffix("ms").unwrap().parse().unwrap();
+    match key {
+        "keep_alive" => options.timeouts.keep_alive = Duration::from_millis(milliseconds),
+        _ => panic!("timeouts.{key}"),
     }
 }
 
