@@ -5,13 +5,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use aqueduct_transcode::Code;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use crate::exchange::Exchange;
+use crate::exchange::{Ending, Exchange};
 use crate::stage::forward::Relay;
 use crate::stage::transcode::stream::MessageStream;
 
@@ -46,12 +45,12 @@ impl fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 impl Content {
-    /// The status of a stream that told it in the midst of its data.
-    fn code(&self) -> Option<Code> {
+    /// How a stream ended whose last frame does not say.
+    fn ending(&self) -> Option<Ending> {
         match self {
             Content::Empty | Content::Full(_) | Content::Trailed(..) => None,
-            Content::Relay(relay) => relay.code(),
-            Content::Messages(stream) => stream.code(),
+            Content::Relay(relay) => relay.ending(),
+            Content::Messages(stream) => stream.ending(),
         }
     }
 }
@@ -78,10 +77,9 @@ impl Body {
     #[must_use]
     pub(crate) fn with_trailers(self, trailers: HeaderMap) -> Self {
         match self.content {
-            Content::Full(bytes) if !trailers.is_empty() => {
-                Self { content: Content::Trailed(bytes, Box::new(trailers)), ..self }
-            }
-            content => Self { content, ..self },
+            content if trailers.is_empty() => Self { content, ..self },
+            Content::Full(bytes) => Self { content: Content::Trailed(bytes, Box::new(trailers)), ..self },
+            _ => Self { content: Content::Trailed(Bytes::new(), Box::new(trailers)), ..self },
         }
     }
 
@@ -133,8 +131,14 @@ impl http_body::Body for Body {
         };
         if let Some(exchange) = &mut this.exchange {
             match &frame {
-                Some(Ok(frame)) => exchange.sent(frame),
-                Some(Err(Broken)) | None => exchange.ended(this.content.code()),
+                Some(Ok(frame)) => {
+                    exchange.sent(frame);
+                    // Nothing can follow trailers, and nobody asks for it.
+                    if frame.is_trailers() {
+                        exchange.ended(this.content.ending());
+                    }
+                }
+                Some(Err(Broken)) | None => exchange.ended(this.content.ending()),
             }
         }
         Poll::Ready(frame)

@@ -1,4 +1,5 @@
-//! CORS (WHATWG Fetch, "CORS protocol"): which other sites' pages may call a route. Without it a browser lets none.
+//! CORS (WHATWG Fetch, "CORS protocol"): which other sites' pages may call a route and read what it answers. Without it a browser
+//! lets them read nothing, and asks before it sends what a form could not have sent.
 
 use std::time::Duration;
 
@@ -89,6 +90,12 @@ impl Cors {
 
     /// Tells the browser whether the page at `origin` may read the answer.
     pub(crate) fn grant(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+        // What the upstream says of this does not count.
+        for name in
+            [ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_EXPOSE_HEADERS]
+        {
+            headers.remove(name);
+        }
         let any = !self.credentials && self.origins.iter().any(|origin| origin == "*");
         if !any {
             // A cache must not give one site's answer to another.
@@ -180,6 +187,7 @@ mod tests {
     fn a_grant_names_the_origin_unless_any_will_do() {
         let granted = |cors: &Cors, origin: &'static str| {
             let mut headers = HeaderMap::new();
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("the upstream's"));
             cors.grant(Some(&HeaderValue::from_static(origin)), &mut headers);
             let get = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap().to_owned());
             (get(ACCESS_CONTROL_ALLOW_ORIGIN), get(VARY), get(ACCESS_CONTROL_ALLOW_CREDENTIALS))

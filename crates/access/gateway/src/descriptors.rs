@@ -122,6 +122,7 @@ impl Options {
 }
 
 /// Whatever a server answers, it is taken or refused; see `fuzzing`.
+#[cfg(feature = "fuzzing")]
 pub(crate) fn fuzz_reflection(response: &Bytes) {
     let mut files = files::Files::default();
     if files.take(response).is_ok() {

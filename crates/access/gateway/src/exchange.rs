@@ -8,7 +8,7 @@ use aqueduct_runtime::context::Context;
 use aqueduct_telemetry::access::{self, Entry};
 use aqueduct_transcode::Code;
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderValue, ORIGIN};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, ORIGIN};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::Frame;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use crate::body::Body;
 use crate::client::{Busy, Client};
 use crate::edge::Edge;
 use crate::options::Compat;
-use crate::reject::{Dialect, GRPC_STATUS, Reject};
+use crate::reject::{Dialect, GRPC_STATUS, Refusal, Reject};
 use crate::routes::MethodRoute;
 use crate::stage::Stage;
 use crate::upstream::endpoint::Endpoint;
@@ -123,16 +123,16 @@ impl Exchange {
             Ok(response) => response,
             Err(reject) => {
                 self.code = Some(reject.code());
-                if let Some(reason) = reject.reason() {
-                    self.reject = Some((reject.stage(), reason));
-                    self.edge.metrics.reject(reject.stage(), reason);
-                }
+                self.refused(reject.refusal());
                 let compat = self.method.as_ref().map_or(Compat::Off, |method| method.route.compat);
                 reject.into_response(self.dialect, compat, &self.edge)
             }
         };
         if let Some(cors) = self.method.as_ref().and_then(|method| method.route.cors.as_ref()) {
             cors.grant(self.origin.as_ref(), response.headers_mut());
+        }
+        if self.http_method == Method::HEAD {
+            headers_only(&mut response);
         }
         self.status = response.status();
         if self.code.is_none() {
@@ -154,15 +154,22 @@ impl Exchange {
             self.bytes_out += data.len() as u64;
         } else if let Some(trailers) = frame.trailers_ref() {
             self.code = status_of(trailers).or(self.code);
-            // Nothing can follow, and nobody asks for it.
-            self.ended(None);
         }
     }
 
-    /// A streamed answer is complete, or broken off; with a status that its frames did not show.
-    pub(crate) fn ended(&mut self, code: Option<Code>) {
+    /// A streamed answer is complete, or broken off; with an ending that its frames did not show.
+    pub(crate) fn ended(&mut self, ending: Option<Ending>) {
+        let Ending { code, refusal } = ending.unwrap_or_default();
+        self.refused(refusal);
         self.code = code.or(self.code).or(Some(Code::Ok));
         self.finish();
+    }
+
+    fn refused(&mut self, refusal: Option<Refusal>) {
+        if let Some(Refusal { stage, reason }) = refusal {
+            self.reject = Some((stage, reason));
+            self.edge.metrics.reject(stage, reason);
+        }
     }
 
     fn finish(&mut self) {
@@ -217,6 +224,30 @@ impl Drop for Exchange {
             self.finish();
         }
     }
+}
+
+/// How a stream ended, where its last frame does not say.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Ending {
+    pub(crate) code: Option<Code>,
+    /// Where and why, when it was the gateway that ended it.
+    pub(crate) refusal: Option<Refusal>,
+}
+
+impl Ending {
+    pub(crate) fn of(reject: &Reject) -> Self {
+        Self { code: Some(reject.code()), refusal: reject.refusal() }
+    }
+}
+
+/// RFC 9110, section 9.3.2: the answer to HEAD has no content, but says how long that of GET is. Not every codec sees to
+/// it by itself.
+fn headers_only(response: &mut Response<Body>) {
+    let length = response.body().length().filter(|length| *length > 0);
+    if let Some(length) = length {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    *response.body_mut() = Body::empty();
 }
 
 fn status_of(headers: &HeaderMap) -> Option<Code> {

@@ -13,6 +13,7 @@ mod cors;
 mod descriptors;
 mod edge;
 mod exchange;
+#[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod grpc;

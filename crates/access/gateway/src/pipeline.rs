@@ -51,6 +51,7 @@ async fn carry<B: RequestBody>(
         Routed::Answered(answer) => return Ok(answer),
     };
     exchange.routed(method, &head.headers)?;
+    normalize::check_binary(&head.headers)?;
 
     exchange.enter(Stage::Deadline);
     let times = &edge.shared.options.timeouts;
@@ -99,7 +100,7 @@ async fn carry<B: RequestBody>(
                 exchange.enter(Stage::Transcode);
                 asked.response(answer, form, (deadline, fault)).await
             }
-            _ => Ok(forward::relay(answer, deadline, exchange.dialect.web())),
+            _ => forward::relay(answer, (deadline, fault), exchange.dialect.web()),
         }
     };
     match deadline {

@@ -1,7 +1,7 @@
 //! The health probes: answered from what is in memory, before any route.
 
 use aqueduct_telemetry::health::Probe;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 
@@ -36,10 +36,6 @@ fn render(method: &Method, probe: Probe) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, APPLICATION_JSON);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if *method == Method::HEAD {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(probe.body.len()));
-    } else {
-        *response.body_mut() = Body::full(probe.body);
-    }
+    *response.body_mut() = Body::full(probe.body);
     response
 }

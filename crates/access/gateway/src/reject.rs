@@ -157,13 +157,10 @@ impl Reject {
         &self.0.message
     }
 
-    pub(crate) fn stage(&self) -> Stage {
-        self.0.stage
-    }
-
-    /// Why the gateway refused; `None` when the upstream did.
-    pub(crate) fn reason(&self) -> Option<&'static str> {
-        (self.0.reason != UPSTREAM).then_some(self.0.reason)
+    /// Where and why the gateway refused; `None` when the upstream did.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        let Inner { stage, reason, .. } = *self.0;
+        (reason != UPSTREAM).then_some(Refusal { stage, reason })
     }
 
     /// The `google.rpc.Status` as JSON, without a line end.
@@ -225,6 +222,13 @@ impl Reject {
         }
         trailers
     }
+}
+
+/// Where the gateway refused a request, and why: a metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) stage: Stage,
+    pub(crate) reason: &'static str,
 }
 
 /// The reason of an answer that is the upstream's own.

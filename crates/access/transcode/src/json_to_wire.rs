@@ -16,7 +16,7 @@ use crate::wire::{close_len, open_len, put_tag, put_varint, wire_type};
 use map::KeySpan;
 pub(crate) use scalar::{article, integer_bits, put_numeric};
 use seen::Seen;
-pub(crate) use well_known::{put_field_mask, put_seconds};
+pub(crate) use well_known::put_seconds;
 
 pub(crate) type Result<T> = std::result::Result<T, TranscodeError>;
 

@@ -60,10 +60,13 @@ impl<'a> Parameters<'a> {
             scratch.steps.extend_from_slice(&path.steps);
             note_oneofs(&self.binding.schema, self.message(), (0, path.steps.len(), 0), scratch);
         }
-        let mut at = 0;
+        let most = self.binding.options().elements;
+        let (mut at, mut left) = (0, most);
         for text in [self.query, self.form] {
             for pair in text.split(|&byte| byte == b'&') {
                 if !pair.is_empty() {
+                    // Each is an element of something, and takes more memory than its bytes.
+                    left = left.checked_sub(1).ok_or_else(|| too_many(most, pair))?;
                     self.parameter((pair, at), scratch, out)?;
                 }
                 at += pair.len() + 1;
@@ -254,6 +257,12 @@ fn note_oneofs<'s>(
             message = schema.message_of(field);
         }
     }
+}
+
+#[cold]
+fn too_many(most: u32, pair: &[u8]) -> TranscodeError {
+    let error = TranscodeError::new(ErrorKind::Limit, format!("there are more than {most} parameters"));
+    named(error, split(pair).0)
 }
 
 /// The name as the client wrote it, cut to a readable length.

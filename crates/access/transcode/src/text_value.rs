@@ -2,10 +2,10 @@
 
 use crate::error::{ErrorKind, TranscodeError};
 use crate::json::number;
-use crate::json_to_wire::{article, integer_bits, put_field_mask, put_numeric, put_seconds};
+use crate::json_to_wire::{article, integer_bits, put_numeric, put_seconds};
 use crate::schema::{Field, Kind, Schema, WellKnown};
 use crate::wire::{close_len, open_len, put_tag, put_varint, wire_type};
-use crate::wkt::{base64, duration, timestamp};
+use crate::wkt::{base64, duration, field_mask, timestamp};
 
 /// Appends tag and value of one occurrence of `field`. Defaults are written too: on the wire they must win over a
 /// value that came from elsewhere. The error has no place yet.
@@ -114,15 +114,14 @@ fn well_known(schema: &Schema, field: &Field, text: &[u8], out: &mut Vec<u8>) ->
 
 /// In URLs paths come in either casing: people write there what they see in the `.proto`.
 fn field_mask(text: &[u8], out: &mut Vec<u8>) -> bool {
-    if !text.contains(&b'_') {
-        return put_field_mask(out, text);
-    }
-    text.split(|&byte| byte == b',').all(|path| {
-        put_tag(out, 1, wire_type::LEN);
-        put_varint(out, path.len() as u64);
-        out.extend_from_slice(path);
-        !path.is_empty() && std::str::from_utf8(path).is_ok()
-    })
+    text.is_empty()
+        || text.split(|&byte| byte == b',').all(|path| {
+            put_tag(out, 1, wire_type::LEN);
+            let start = open_len(out);
+            let good = field_mask::from_either(path, out);
+            close_len(out, start);
+            good
+        })
 }
 
 #[cold]

@@ -1,12 +1,16 @@
 //! Listening sockets. Each worker has one of its own on the same address (`SO_REUSEPORT`): the kernel spreads
 //! connections over them, and no accept lock is shared.
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 /// How many connections may wait to be accepted, a socket. The kernel lowers it to `net.core.somaxconn`.
 pub const BACKLOG: u32 = 4096;
+
+/// A silent connection is asked for a sign of life after this; the kernel gives it up after nine questions without an answer.
+const KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// One non-blocking listener that others *of the same user* may join on the same address: any process of that user
 /// can take a share of the connections, silently. Prefer [`claim`].
@@ -59,6 +63,8 @@ fn open(address: SocketAddr) -> io::Result<Socket> {
 
 fn listen(socket: Socket, address: SocketAddr, port: Port, backlog: u32) -> io::Result<TcpListener> {
     socket.set_reuse_port(port == Port::Shared)?;
+    // Accepted sockets inherit it. A peer that vanished without a word is otherwise never noticed by who only waits for it.
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4))?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())

@@ -14,12 +14,14 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::body::{Body, Expiry};
+use crate::exchange::Ending;
 use crate::grpc_web;
 use crate::outgoing::{Fault, Outgoing};
 use crate::reject::{GRPC_STATUS, Reject};
 use crate::stage::Stage;
 use crate::stage::deadline::{GRPC_TIMEOUT, grpc_timeout};
 use crate::stage::normalize::once;
+use crate::stage::transcode::answer;
 use crate::upstream::connection::{Answer, Lease};
 use crate::upstream::endpoint::{ConnectError, Endpoint};
 
@@ -194,12 +196,14 @@ pub(crate) fn failed(error: &h2::Error) -> Reject {
     Reject::new(Stage::Forward, "upstream_reset", code, RESET)
 }
 
-/// The answer of a gRPC call that passes through, messages and metadata untouched; for grpc-web in its form.
+/// The answer of a gRPC call that passes through, messages and metadata untouched; for grpc-web in its form. What is not gRPC
+/// does not pass: it becomes the status that gRPC maps it to.
 pub(crate) fn relay(
     answer: Answer,
-    deadline: Option<Instant>,
+    (deadline, fault): (Option<Instant>, Fault),
     web: Option<grpc_web::Kind>,
-) -> Response<Body> {
+) -> Result<Response<Body>, Reject> {
+    answer::check(&answer)?;
     let Answer { mut head, body, pump, lease } = answer;
     head.version = Version::default();
     for name in [http::header::CONNECTION, http::header::TRANSFER_ENCODING, http::header::DATE] {
@@ -209,8 +213,16 @@ pub(crate) fn relay(
         head.headers.remove(http::header::CONTENT_LENGTH);
         head.headers.insert(http::header::CONTENT_TYPE, kind.content_type());
     }
-    let relay = Relay { answer: Some((body, pump, lease)), expiry: Expiry::new(deadline), web, code: None };
-    Response::from_parts(head, Body::relay(relay))
+    let told = head.headers.contains_key(GRPC_STATUS);
+    let relay = Relay {
+        answer: Some((body, pump, lease)),
+        expiry: Expiry::new(deadline),
+        fault,
+        web,
+        told,
+        ending: None,
+    };
+    Ok(Response::from_parts(head, Body::relay(relay)))
 }
 
 /// The rest of a relayed answer. Its window opens only as far as the client has read.
@@ -218,9 +230,11 @@ pub(crate) fn relay(
 pub(crate) struct Relay {
     answer: Option<(h2::RecvStream, Option<Pump>, Lease)>,
     expiry: Expiry,
+    fault: Fault,
     web: Option<grpc_web::Kind>,
-    /// The status, where it went out among the data.
-    code: Option<Code>,
+    /// Whether the head has the status already.
+    told: bool,
+    ending: Option<Ending>,
 }
 
 impl Relay {
@@ -239,29 +253,35 @@ impl Relay {
             Poll::Ready(None) => body.poll_trailers(cx),
             Poll::Pending => Poll::Pending,
         };
-        if next.is_pending() && self.expiry.poll_expired(cx) {
-            self.answer = None;
-            return Poll::Ready(Some(self.last(Reject::deadline(Stage::Forward).into_trailers())));
-        }
-        let end = ready!(next);
+        let end = if next.is_pending() && self.expiry.poll_expired(cx) {
+            Err(Reject::deadline(Stage::Forward))
+        } else {
+            ready!(next).map_err(|error| self.fault.or(failed(&error)))
+        };
         self.answer = None;
         Poll::Ready(match end {
-            Ok(trailers) => trailers.map(|trailers| self.last(trailers)),
-            Err(error) => Some(self.last(failed(&error).into_trailers())),
+            Ok(Some(trailers)) => Some(self.last(trailers)),
+            Ok(None) if self.told => None,
+            Ok(None) => Some(self.refuse(answer::without_status())),
+            Err(reject) => Some(self.refuse(reject)),
         })
     }
 
+    fn refuse(&mut self, reject: Reject) -> Frame<Bytes> {
+        self.ending = Some(Ending::of(&reject));
+        self.last(reject.into_trailers())
+    }
+
     fn last(&mut self, trailers: HeaderMap) -> Frame<Bytes> {
+        let code = trailers.get(GRPC_STATUS).and_then(|value| Code::from_header(value.as_bytes()));
+        self.ending.get_or_insert(Ending { code, refusal: None });
         match self.web {
             None => Frame::trailers(trailers),
-            Some(kind) => {
-                self.code = trailers.get(GRPC_STATUS).and_then(|value| Code::from_header(value.as_bytes()));
-                Frame::data(kind.trailers(&trailers))
-            }
+            Some(kind) => Frame::data(kind.trailers(&trailers)),
         }
     }
 
-    pub(crate) fn code(&self) -> Option<Code> {
-        self.code
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        self.ending
     }
 }

@@ -105,8 +105,6 @@ fn find<'r>(routes: &'r Routes, head: &Parts) -> Lookup<'r> {
     }
     let lookup = router.find(head.method.as_str(), path);
     match lookup {
-        // RFC 9110, section 9.3.2: HEAD answers as GET would.
-        Lookup::MethodNotAllowed { .. } if head.method == Method::HEAD => router.find("GET", path),
         // grpc-gateway takes a form for whatever method there is: parameters that are too long for a URL.
         Lookup::MethodNotAllowed { .. } if form => {
             let methods = ["GET", "PUT", "PATCH", "DELETE"];

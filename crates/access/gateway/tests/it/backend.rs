@@ -200,27 +200,37 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
             seen.waiting.notify_one();
             seen.go.notified().await;
         }
-        let mut send = respond.send_response(head(), false).unwrap();
         let reply = if verb("garbage").is_some() { vec![0xff; 9] } else { payload };
-        let framed = frame(&reply);
-        if verb("split").is_some() {
-            for byte in &framed {
-                send.send_data(Bytes::copy_from_slice(&[*byte]), false).unwrap();
-                tokio::task::yield_now().await;
-            }
-        } else if verb("compressed").is_some() {
-            let mut bytes = framed.to_vec();
-            bytes[0] = 1;
-            send.send_data(bytes.into(), false).unwrap();
-        } else if verb("twice").is_some() {
-            send.send_data([&framed[..], &framed[..]].concat().into(), false).unwrap();
-        } else {
-            send.send_data(framed, verb("no-trailers").is_some()).unwrap();
-        }
-        if verb("no-trailers").is_none() {
-            drop(send.send_trailers(trailers("0")));
-        }
+        reply_as_asked(&frame(&reply), &text, respond).await;
     }
+}
+
+/// The framed reply, in the way that the request's text asks for.
+async fn reply_as_asked(framed: &Bytes, text: &str, mut respond: SendResponse<Bytes>) {
+    let asks = |word: &str| text.contains(word);
+    let mut send = respond.send_response(head(), false).unwrap();
+    if asks("split") {
+        for byte in framed {
+            send.send_data(Bytes::copy_from_slice(&[*byte]), false).unwrap();
+            tokio::task::yield_now().await;
+        }
+    } else if asks("compressed") {
+        let mut bytes = framed.to_vec();
+        bytes[0] = 1;
+        send.send_data(bytes.into(), false).unwrap();
+    } else if asks("twice") {
+        send.send_data([&framed[..], &framed[..]].concat().into(), false).unwrap();
+    } else {
+        send.send_data(framed.clone(), asks("no-trailers")).unwrap();
+    }
+    if asks("no-trailers") {
+        return;
+    }
+    let mut trailers = trailers("0");
+    if asks("trailing") {
+        trailers.insert("x-behind", HeaderValue::from_static("it"));
+    }
+    drop(send.send_trailers(trailers));
 }
 
 /// The messages of framed bytes.

@@ -95,3 +95,18 @@ fn a_bad_timeout_is_400_and_a_missing_login_a_challenge() {
     let answer = client.post("/v1/say", "", r#"{"text":"status 16 Bearer"}"#);
     assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")));
 }
+
+#[test]
+fn what_comes_behind_an_answer_comes_as_trailers_to_those_who_read_them() {
+    let setup = setup();
+    let mut client = setup.connect();
+    let told = client.post("/v1/say", "te: trailers\r\n", r#"{"text":"trailing"}"#);
+    assert_eq!((told.status, told.header("trailer")), (200, Some("grpc-trailer-x-behind")));
+    assert_eq!(client.trailers(), [("grpc-trailer-x-behind".to_owned(), "it".to_owned())]);
+    let untold = client.post("/v1/say", "", r#"{"text":"trailing"}"#);
+    assert_eq!((untold.header("trailer"), untold.header("grpc-metadata-x-behind")), (None, None));
+    // Without compat they go before, where everybody reads them.
+    let plain = Setup::start();
+    let answer = plain.connect().post("/v1/say", "", r#"{"text":"trailing"}"#);
+    assert_eq!(answer.header("x-behind"), Some("it"));
+}

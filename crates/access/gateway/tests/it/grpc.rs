@@ -124,6 +124,72 @@ async fn a_stream_past_its_deadline_ends_with_a_status() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_is_no_grpc_gets_a_status_and_so_does_one_that_tells_none() {
+    let setup = Setup::start();
+    let mut client = connect(&setup).await;
+    for (text, status) in [("http 503", "14"), ("http 404", "12"), ("no-trailers", "13")] {
+        let head = request("/test.v1.Echo/Say").body(()).unwrap();
+        let (_, trailers) = call(&mut client, head, frame(&message(text, 0))).await;
+        assert_eq!(trailers["grpc-status"], status, "{text}: {trailers:?}");
+    }
+    let line = r#"aqueduct_gateway_requests_total{method="test.v1.Echo/Say",code="INTERNAL"}"#;
+    assert_eq!(setup.metric(line), 1);
+}
+
+#[tokio::test]
+async fn binary_metadata_that_is_none_does_not_reach_the_shared_connection() {
+    let setup = Setup::start();
+    let mut client = connect(&setup).await;
+    let head = request("/test.v1.Echo/Say").header("x-any-bin", "!!").body(()).unwrap();
+    let (_, trailers) = call(&mut client, head, frame(&message("", 0))).await;
+    assert_eq!(trailers["grpc-status"], "3");
+    assert!(setup.backend.seen.headers.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn head_has_no_content_over_http2_either() {
+    let setup = Setup::start();
+    let mut client = connect(&setup).await;
+    for (path, status) in [("/nowhere", 404), ("/v1/say/hi", 200), ("/v1/count/3", 200), ("/livez", 200)] {
+        let head = Request::head(format!("http://test{path}")).body(()).unwrap();
+        let (response, _) = client.send_request(head, true).unwrap();
+        let response = response.await.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+        let mut body = response.into_body();
+        assert!(body.data().await.is_none(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn streams_of_json_flow_both_ways_over_http2_and_break_off_by_a_reset() {
+    let setup = Setup::start();
+    let mut client = connect(&setup).await;
+    let post = Request::post("http://test/v1/chat").header("content-type", "application/x-ndjson");
+    let (response, mut stream) = client.send_request(post.body(()).unwrap(), false).unwrap();
+    stream.send_data("{\"text\":\"one\"}\n".into(), false).unwrap();
+    let mut body = response.await.unwrap().into_body();
+    assert_eq!(body.data().await.unwrap().unwrap(), "{\"text\":\"one\"}\n");
+    stream.send_data("{\"text\":\"two\"}\n".into(), true).unwrap();
+    assert_eq!(body.data().await.unwrap().unwrap(), "{\"text\":\"two\"}\n");
+    while let Some(last) = body.data().await {
+        assert_eq!(last.unwrap(), "");
+    }
+
+    let get = Request::get("http://test/v1/download/3").body(()).unwrap();
+    let (response, _) = client.send_request(get, true).unwrap();
+    let mut body = response.await.unwrap().into_body();
+    let mut data = Vec::new();
+    let error = loop {
+        match body.data().await {
+            Some(Ok(piece)) => data.extend_from_slice(&piece),
+            Some(Err(error)) => break error,
+            None => panic!("an answer that broke off must not end well"),
+        }
+    };
+    assert_eq!((data.as_slice(), error.is_reset()), (&b"1,2,3,"[..], true));
+}
+
+#[tokio::test]
 async fn json_goes_over_http2_too() {
     let setup = Setup::start();
     let mut client = connect(&setup).await;

@@ -69,3 +69,34 @@ fn errors_are_in_the_head_or_in_the_trailers() {
     let line = r#"aqueduct_gateway_requests_total{method="test.v1.Echo/Count",code="FAILED_PRECONDITION"}"#;
     assert_eq!(setup.metric(line), 1, "the status among the data counts");
 }
+
+#[test]
+fn what_is_not_grpc_or_tells_no_status_ends_with_one() {
+    let setup = Setup::start();
+    let mut client = setup.connect();
+    let answer = client.post("/test.v1.Echo/Say", TEXT, &text(&frame(&message("http 503", 0))));
+    assert_eq!((answer.status, answer.header("grpc-status")), (200, Some("14")));
+    let sent = frame(&message("no-trailers", 0));
+    let body = decoded(&client.post("/test.v1.Echo/Say", TEXT, &text(&sent)).body);
+    let trailers = body.strip_prefix(&sent[..]).unwrap();
+    assert!(
+        trailers.starts_with(b"\x80\0\0\0") && trailers[5..].starts_with(b"grpc-status: 13\r\n"),
+        "{trailers:?}"
+    );
+}
+
+#[test]
+fn a_client_that_breaks_its_stream_is_told_that_it_did() {
+    let setup = Setup::start();
+    let mut client = setup.connect();
+    client.begin("/test.v1.Echo/Chat", TEXT);
+    let first = text(&frame(b"one"));
+    client.send_chunk(&first);
+    assert_eq!(client.head().unwrap().status, 200);
+    assert_eq!(client.chunk().unwrap(), first, "echoed");
+    client.send_chunk("????");
+    let trailers = decoded(&client.chunk().unwrap());
+    assert!(trailers[5..].starts_with(b"grpc-status: 3\r\n"), "{trailers:?}");
+    let line = r#"aqueduct_gateway_rejects_total{stage="transcode",reason="base64"}"#;
+    assert_eq!(setup.metric(line), 1, "what ends a stream is counted among the refusals");
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 pub(crate) struct Connection {
     stream: TcpStream,
     reader: BufReader<TcpStream>,
+    trailers: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl Connection {
         // Only so that a broken gateway fails the test instead of hanging it.
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let reader = BufReader::new(stream.try_clone().unwrap());
-        Self { stream, reader }
+        Self { stream, reader, trailers: Vec::new() }
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
@@ -120,10 +121,22 @@ impl Connection {
     /// The next chunk of a chunked body; `None` after the last.
     pub(crate) fn chunk(&mut self) -> Option<String> {
         let size = usize::from_str_radix(&self.line()?, 16).ok()?;
+        if size == 0 {
+            let lines = std::iter::from_fn(|| self.line().filter(|line| !line.is_empty()));
+            let fields =
+                lines.map(|line| line.split_once(": ").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap());
+            self.trailers = fields.collect();
+            return None;
+        }
         let mut chunk = vec![0; size + 2];
         self.reader.read_exact(&mut chunk).ok()?;
         chunk.truncate(size);
-        (size > 0).then(|| String::from_utf8_lossy(&chunk).into_owned())
+        Some(String::from_utf8_lossy(&chunk).into_owned())
+    }
+
+    /// The trailers of the last chunked body.
+    pub(crate) fn trailers(&self) -> &[(String, String)] {
+        &self.trailers
     }
 
     /// Whether the gateway closes the connection without another answer.

@@ -1,5 +1,7 @@
 //! Client and bidirectional streams of JSON.
 
+use std::time::Duration;
+
 use crate::backend::{frames, http_body, message};
 use crate::setup::Setup;
 use crate::transcoded::wait;
@@ -135,4 +137,17 @@ fn a_raw_stream_is_sent_in_pieces_with_its_type_in_the_first() {
     let body = http_body("text/csv", b"a,b\n");
     let expect = [&[0x12, u8::try_from(body.len()).unwrap()], &body[..], b"\x0a\x05a.csv"].concat();
     assert_eq!(frames(&bodies[0]), [expect]);
+}
+
+#[test]
+fn a_client_that_says_nothing_is_408_unless_it_may_be_waiting() {
+    let setup = Setup::with(|options| options.timeouts.body = Duration::from_millis(100));
+    let mut client = setup.connect();
+    client.begin("/v1/sum", "");
+    client.send_chunk("{}");
+    assert_eq!(client.answer().unwrap().status, 408);
+    // Here it may: the answer is a stream too.
+    let mut waiting = setup.connect();
+    waiting.begin("/v1/chat", "x-request-timeout: 400ms\r\n");
+    assert_eq!(waiting.answer().unwrap().status, 504);
 }

@@ -100,7 +100,7 @@ pub(crate) fn put_seconds(out: &mut Vec<u8>, seconds: i64, nanos: i32, explicit:
 }
 
 /// Appends the paths of a FieldMask; false when one of them is none.
-pub(crate) fn put_field_mask(out: &mut Vec<u8>, text: &[u8]) -> bool {
+fn put_field_mask(out: &mut Vec<u8>, text: &[u8]) -> bool {
     if text.is_empty() {
         return true;
     }

@@ -14,6 +14,15 @@ pub(crate) fn to_snake(path: &[u8], out: &mut Vec<u8>) -> bool {
     !path.is_empty()
 }
 
+/// Appends the proto form of one path in either casing: where there is an underscore, it is that already.
+pub(crate) fn from_either(path: &[u8], out: &mut Vec<u8>) -> bool {
+    if !path.contains(&b'_') {
+        return to_snake(path, out);
+    }
+    out.extend_from_slice(path);
+    path.iter().copied().all(in_names)
+}
+
 /// What needs escapes in a string is in no name.
 fn in_names(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\')
@@ -56,6 +65,14 @@ mod tests {
         }
         for bad in ["foo_bar", "", "foo\rbar", "a b", "\u{e9}", "\""] {
             assert!(!to_snake(bad.as_bytes(), &mut Vec::new()), "{bad}");
+        }
+        for (path, snake) in [("fooBar.baz", "foo_bar.baz"), ("foo_bar.bazQ", "foo_bar.bazQ"), ("a", "a")] {
+            let mut out = Vec::new();
+            assert!(from_either(path.as_bytes(), &mut out));
+            assert_eq!(out, snake.as_bytes());
+        }
+        for bad in ["", "a_b c", "a_\u{e9}"] {
+            assert!(!from_either(bad.as_bytes(), &mut Vec::new()), "{bad}");
         }
         for bad in ["", "fooBar", "foo__bar", "foo_3", "foo_", "a,b", "a\n", "\\"] {
             assert!(!to_camel(bad.as_bytes(), &mut Vec::new()), "{bad}");

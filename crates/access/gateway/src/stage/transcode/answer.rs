@@ -117,7 +117,7 @@ impl Messages {
         let last = if self.trailers.contains_key(GRPC_STATUS) { &self.trailers } else { &self.head };
         let code = match last.get(GRPC_STATUS) {
             Some(value) => Code::from_header(value.as_bytes()).unwrap_or(Code::Unknown),
-            None => return Err(broken("the upstream ended its answer without a gRPC status")),
+            None => return Err(without_status()),
         };
         if code == Code::Ok {
             return Ok(());
@@ -139,6 +139,12 @@ pub(crate) async fn only(messages: &mut Messages) -> Result<Bytes, Reject> {
         None => Ok(message),
         Some(_) => Err(broken("the upstream answered a unary call with several messages")),
     }
+}
+
+/// The upstream has said all that it will, but not how it went.
+#[cold]
+pub(crate) fn without_status() -> Reject {
+    broken("the upstream ended its answer without a gRPC status")
 }
 
 #[cold]

@@ -11,9 +11,9 @@ use std::rc::Rc;
 
 use aqueduct_transcode::Match;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, TE, TRAILER};
+use http::Response;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, TE, TRAILER};
 use http::request::Parts;
-use http::{Method, Response};
 use tokio::time::Instant;
 
 use crate::body::Body;
@@ -23,7 +23,6 @@ use crate::outgoing::{Fault, Outgoing};
 use crate::reject::{APPLICATION_JSON, Reject};
 use crate::routes::Routes;
 use crate::stage::forward::{Payload, RequestBody};
-use crate::stage::normalize::check_binary;
 use crate::upstream::connection::Answer;
 use accept::Style;
 use answer::{Messages, append_prefixed, copy_metadata, is_internal, only};
@@ -63,7 +62,6 @@ impl Asked<'_> {
 
     /// The messages of the call. Of one message also how long the client's body was.
     pub(crate) async fn payload<B: RequestBody>(&self, body: B) -> Result<(Payload<B>, usize), Reject> {
-        check_binary(&self.head.headers)?;
         let kind = request::Kind::of(self.found, &self.head.headers, self.compat);
         // A client stream without a place for a body is one message of path and query.
         let one = matches!(kind, request::Kind::Form | request::Kind::None);
@@ -80,6 +78,19 @@ impl Asked<'_> {
 
     /// Turns the upstream's answer into the client's. `fault` tells when it was the client whose stream broke off.
     pub(crate) async fn response(
+        &self,
+        answer: Answer,
+        form: Form,
+        (deadline, fault): (Option<Instant>, Fault),
+    ) -> Result<Response<Body>, Reject> {
+        let done = self.whole_or_stream(answer, form, (deadline, fault)).await;
+        match form {
+            Form::Stream(stream::Form::Json(Style::Results)) => done.map_err(Reject::into_element),
+            _ => done,
+        }
+    }
+
+    async fn whole_or_stream(
         &self,
         answer: Answer,
         form: Form,
@@ -113,10 +124,6 @@ impl Asked<'_> {
         let headers = response.headers_mut();
         if let Some(content_type) = content_type {
             headers.insert(CONTENT_TYPE, content_type);
-        }
-        if self.head.method == Method::HEAD {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-            return Ok(response);
         }
         let trailers = self.trailers(messages.trailers(), headers);
         *response.body_mut() = Body::full(body).with_trailers(trailers);
@@ -155,11 +162,8 @@ impl Asked<'_> {
         let first = match form {
             stream::Form::Json(Style::Events) => match tokio::time::timeout(keep_alive, next).await {
                 Ok(first) => first?.map_or(First::End, First::Message),
-                Err(_) => First::Unknown,
+                Err(_) => First::Taken,
             },
-            stream::Form::Json(Style::Results) => {
-                next.await.map_err(Reject::into_element)?.map_or(First::End, First::Message)
-            }
             _ => next.await?.map_or(First::End, First::Message),
         };
         let binding = self.found.binding.index();
@@ -175,10 +179,8 @@ impl Asked<'_> {
         if form == stream::Form::Json(Style::Events) {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
-        if self.head.method != Method::HEAD {
-            let stream = MessageStream::new(transcoding, form, (first, messages), deadline, keep_alive);
-            *response.body_mut() = Body::messages(stream);
-        }
+        let stream = MessageStream::new(transcoding, form, (first, messages), deadline, keep_alive);
+        *response.body_mut() = Body::messages(stream);
         Ok(response)
     }
 }

@@ -177,7 +177,7 @@ fn too_large(limit: usize) -> Reject {
 }
 
 #[cold]
-fn slow_body() -> Reject {
+pub(crate) fn slow_body() -> Reject {
     Reject::new(Stage::Transcode, "slow_body", Code::DeadlineExceeded, "the body came too slowly")
         .with_http(StatusCode::REQUEST_TIMEOUT)
 }

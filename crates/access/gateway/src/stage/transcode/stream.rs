@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use aqueduct_transcode::Code;
 use bytes::Bytes;
 use http::HeaderValue;
 use http_body::Frame;
@@ -17,6 +16,7 @@ use super::answer::Messages;
 use super::raw;
 use crate::body::{Broken, Expiry};
 use crate::edge::Edge;
+use crate::exchange::Ending;
 use crate::reject::Reject;
 use crate::routes::Routes;
 use crate::stage::Stage;
@@ -48,8 +48,8 @@ pub(crate) enum First {
     Message(Bytes),
     /// There is no message, and the status is OK.
     End,
-    /// Nothing yet: the head would not wait any longer.
-    Unknown,
+    /// Nothing is left of it: it was taken, or the head would not wait any longer.
+    Taken,
 }
 
 /// The rest of an answer.
@@ -64,8 +64,8 @@ pub(crate) struct MessageStream {
     begun: bool,
     /// Whether the stream breaks off instead of ending.
     breaking: bool,
-    /// The status, when it was told as an element.
-    code: Option<Code>,
+    /// How it ended, when that was told as an element.
+    ending: Option<Ending>,
     expiry: Expiry,
     keep_alive: Option<KeepAlive>,
 }
@@ -88,15 +88,15 @@ impl MessageStream {
             first,
             begun: false,
             breaking: false,
-            code: None,
+            ending: None,
             expiry,
             keep_alive,
         }
     }
 
-    /// The status that ended the stream, if it was not OK.
-    pub(crate) fn code(&self) -> Option<Code> {
-        self.code
+    /// What ended the stream, if it did not end well.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        self.ending
     }
 
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
@@ -138,17 +138,17 @@ impl MessageStream {
     }
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Reject>> {
-        match (std::mem::replace(&mut self.first, First::Unknown), &mut self.messages) {
+        match (std::mem::replace(&mut self.first, First::Taken), &mut self.messages) {
             (First::Message(message), _) => Poll::Ready(Ok(Some(message))),
-            (First::Unknown, Some(messages)) => messages.poll_next(cx),
-            (First::End | First::Unknown, _) => Poll::Ready(Ok(None)),
+            (First::Taken, Some(messages)) => messages.poll_next(cx),
+            (First::End | First::Taken, _) => Poll::Ready(Ok(None)),
         }
     }
 
     /// The codec throws away what it has not flushed when a body fails, so it gets a turn to flush first.
     fn break_off(&mut self, cx: &Context<'_>, reject: &Reject) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         self.messages = None;
-        self.code = Some(reject.code());
+        self.ending = Some(Ending::of(reject));
         self.breaking = true;
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -180,7 +180,7 @@ impl MessageStream {
             Err(reject) => {
                 out.truncate(start);
                 self.messages = None;
-                self.code = Some(reject.code());
+                self.ending = Some(Ending::of(&reject));
                 self.error(style, &reject, out);
             }
         }

@@ -1,15 +1,18 @@
 //! A client's stream of messages: JSON texts, one after the other or in one array, or the pieces of a raw body. Each becomes a
 //! frame as soon as it is complete, so that the memory it takes is that of one message, however long the stream is.
 
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use aqueduct_transcode::{Code, Detached, Match, Request as JsonRequest, Split, Splitter, Transcoder};
 use bytes::{Buf, Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, Uri};
+use tokio::time::Sleep;
 
-use super::request::{content_type, is_ndjson};
+use super::request::{content_type, is_ndjson, slow_body};
 use crate::edge::Edge;
 use crate::grpc::{FRAME_HEAD, seal};
 use crate::outgoing::poll_data;
@@ -31,6 +34,22 @@ pub(crate) struct Upload<B> {
     uri: Uri,
     content: Content,
     ended: bool,
+    patience: Patience,
+}
+
+/// How long the client may say nothing. Where the answer is a stream too, the client may be waiting for it: then for ever.
+#[derive(Debug)]
+struct Patience {
+    most: Option<Duration>,
+    /// Armed when there is nothing to do but to wait.
+    wait: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(most) = self.most else { return false };
+        self.wait.get_or_insert_with(|| Box::pin(tokio::time::sleep(most))).as_mut().poll(cx).is_ready()
+    }
 }
 
 #[derive(Debug)]
@@ -72,6 +91,10 @@ impl<B: RequestBody> Upload<B> {
             uri: head.uri.clone(),
             content,
             ended: false,
+            patience: Patience {
+                most: (!found.binding.server_streaming()).then_some(edge.shared.options.timeouts.body),
+                wait: None,
+            },
         }
     }
 
@@ -91,9 +114,15 @@ impl<B: RequestBody> Upload<B> {
                 Err(reject) => return Poll::Ready(Some(Err(reject))),
             }
             match poll_data(&mut self.body, cx) {
-                Poll::Ready(Some(Ok(data))) => self.content.push(data),
+                Poll::Ready(Some(Ok(data))) => {
+                    self.patience.wait = None;
+                    self.content.push(data);
+                }
                 Poll::Ready(Some(Err(reject))) => return Poll::Ready(Some(Err(reject))),
                 Poll::Ready(None) => self.ended = true,
+                Poll::Pending if out.is_empty() && self.patience.poll_over(cx) => {
+                    return Poll::Ready(Some(Err(slow_body())));
+                }
                 Poll::Pending if out.is_empty() => return Poll::Pending,
                 Poll::Pending => break,
             }
