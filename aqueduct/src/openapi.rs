@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use aqueduct_gateway::{Descriptors, Options};
+use aqueduct_gateway::{Compat, Descriptors, Options};
 use aqueduct_transcode::{ApiInfo, Comments, Router};
 
 /// Writes the document to `target`; `-` is standard output.
@@ -39,7 +39,10 @@ fn document(options: &Options) -> Result<String> {
     let comments = Comments::read(&sets).context("read the comments of the descriptors")?;
     let packages = packages(&router);
     let title = packages.iter().copied().collect::<Vec<_>>().join(", ");
-    let info = ApiInfo { title: &title, version: version(&packages), comments: &comments };
+    // The gateway tags a binding with the place of its route.
+    let routes = options.routes.iter().zip(0u32..).filter(|(route, _)| route.compat == Compat::GrpcGateway);
+    let results: Vec<u32> = routes.map(|(_, tag)| tag).collect();
+    let info = ApiInfo { title: &title, version: version(&packages), comments: &comments, results: &results };
     Ok(router.openapi(info))
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use aqueduct_transcode::{Code, Status, TranscodeError};
+use aqueduct_transcode::{Code, Schema, Status, TranscodeError};
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
@@ -164,7 +164,7 @@ impl Reject {
     }
 
     /// The `google.rpc.Status` as JSON, without a line end.
-    pub(crate) fn to_json(&self, edge: &Edge) -> Vec<u8> {
+    pub(crate) fn to_json(&self, edge: &Edge, schema: &Schema) -> Vec<u8> {
         let inner = &*self.0;
         let mut out = Vec::with_capacity(128);
         let status = Status {
@@ -172,7 +172,7 @@ impl Reject {
             message: &inner.message,
             details_bin: inner.details.as_ref().map(HeaderValue::as_bytes),
         };
-        edge.transcoder.borrow_mut().render_status(edge.routes().schema(), status, &mut out);
+        edge.transcoder.borrow_mut().render_status(schema, status, &mut out);
         out
     }
 
@@ -180,7 +180,7 @@ impl Reject {
     pub(crate) fn into_response(self, dialect: Dialect, compat: Compat, edge: &Edge) -> Response<Body> {
         match dialect {
             Dialect::Json => {
-                let mut body = self.to_json(edge);
+                let mut body = self.to_json(edge, edge.routes().schema());
                 let inner = *self.0;
                 if inner.element {
                     body = [b"{\"error\":", body.as_slice(), b"}\n"].concat();

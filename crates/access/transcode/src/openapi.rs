@@ -36,6 +36,8 @@ pub struct ApiInfo<'a> {
     pub version: &'a str,
     /// What the `.proto` files say in comments: summaries and descriptions.
     pub comments: &'a Comments,
+    /// The [tags](Binding::tag) of services whose streams are grpc-gateway's: `{"result": …}` a line, whatever `Accept` says.
+    pub results: &'a [u32],
 }
 
 /// The methods that have a place of their own in a path.
@@ -64,7 +66,11 @@ impl Router {
         let empty = Schema::decode(&[]).ok();
         let schema = self.bindings().first().map(Binding::schema).or(empty.as_ref());
         let Some(schema) = schema else { return String::new() };
-        let mut operations = Operations { types: Types::new(schema, info.comments), comments: info.comments };
+        let mut operations = Operations {
+            types: Types::new(schema, info.comments),
+            comments: info.comments,
+            results: info.results,
+        };
         let items = items(self.bindings(), &mut operations);
         let error = operations.error();
         let paths = items

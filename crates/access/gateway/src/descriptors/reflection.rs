@@ -12,8 +12,8 @@ use crate::descriptors::files::{Files, refused};
 use crate::descriptors::live::Live;
 use crate::edge::Edge;
 use crate::stage::pick;
-use crate::upstream::Upstream;
 use crate::upstream::call::{self, Question};
+use crate::upstream::endpoint::Endpoint;
 use crate::wire;
 
 const VERSIONS: [&str; 2] = [
@@ -36,23 +36,31 @@ pub(super) async fn follow((edge, live): (Rc<Edge>, Rc<Live>), index: usize, nam
     let mut ticks = interval(live.poll().min(every));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut asked: Option<Instant> = None;
+    // The one that answered is asked again: others may run another version, and the routes would change to and fro.
+    let mut endpoint: Option<Rc<Endpoint>> = None;
     loop {
         ticks.tick().await;
         if asked.is_some_and(|asked| asked.elapsed() < every) && live.is_read(index).await {
             continue;
         }
         asked = Some(Instant::now());
-        match read(upstream, &services).await {
-            Ok(set) => live.offer(index, set).await,
+        let chosen = endpoint.take().map_or_else(|| pick::pick(upstream).cloned(), Ok);
+        let read = match &chosen {
+            Ok(chosen) => read(chosen, &services).await,
+            Err(reject) => Err(reject.message().to_owned()),
+        };
+        match read {
+            Ok(set) => {
+                endpoint = chosen.ok();
+                live.offer(index, set).await;
+            }
             Err(why) => live.unavailable(index, why).await,
         }
     }
 }
 
 /// The files of the services and all that they import.
-async fn read(upstream: Option<&Upstream>, services: &[String]) -> Result<Bytes, String> {
-    // One endpoint for the whole reading: another may run another version.
-    let endpoint = pick::pick(upstream).map_err(|reject| reject.message().to_owned())?;
+async fn read(endpoint: &Rc<Endpoint>, services: &[String]) -> Result<Bytes, String> {
     'versions: for path in VERSIONS {
         let mut files = Files::default();
         let (mut field, mut names) = (FILE_CONTAINING_SYMBOL, services.to_vec());

@@ -16,6 +16,7 @@ const ANYTHING: &str = "*/*";
 pub(super) struct Operations<'a> {
     pub(super) types: Types<'a>,
     pub(super) comments: &'a Comments,
+    pub(super) results: &'a [u32],
 }
 
 impl Operations<'_> {
@@ -71,6 +72,13 @@ impl Operations<'_> {
         let (description, content) = match (binding.response_is_raw(), binding.server_streaming()) {
             (true, _) => ("Whatever the service sends.", Value::object().with(ANYTHING, Value::object())),
             (false, false) => ("The answer.", Value::object().with(JSON, media(schema))),
+            (false, true) if self.results.contains(&binding.tag()) => {
+                let status = self.types.schema().message("google.rpc.Status");
+                let error = status.map(|status| self.types.refer_to(status.0, Style::default()));
+                let members = Value::object().with("result", schema).with_some("error", error);
+                let line = Value::object().with("type", "object").with("properties", members);
+                (RESULTS, Value::object().with(JSON, media(line)))
+            }
             (false, true) => {
                 let events = media(Value::object().with("type", "string"));
                 (STREAM, stream(schema).with(SSE, events))
@@ -91,6 +99,8 @@ impl Operations<'_> {
     }
 }
 
+const RESULTS: &str = "A stream of messages, one a line: each as `result`. An error after the first message is the last line, as \
+                       `error`.";
 const STREAM: &str = "A stream of messages, in the form that `Accept` asks for: one a line (the schema is that of a \
                       line), an array, or server-sent events with a message each. An error after the first message \
                       ends it as `{\"error\": …}`, in server-sent events as the event `error`.";

@@ -19,9 +19,12 @@ fn descriptors(files: &[&str]) -> Vec<u8> {
     compiler.encode_file_descriptor_set()
 }
 
+/// The tag of services whose streams are grpc-gateway's.
+const RESULTS: u32 = 7;
+
 fn document_text(set: &[u8], router: &Router) -> String {
     let comments = Comments::read(set).unwrap();
-    router.openapi(ApiInfo { title: "Test", version: "v1", comments: &comments })
+    router.openapi(ApiInfo { title: "Test", version: "v1", comments: &comments, results: &[RESULTS] })
 }
 
 fn router(set: &[u8], services: &[&str], options: &Options) -> Router {
@@ -60,6 +63,19 @@ fn a_small_document_is_as_it_was() {
         std::fs::read_to_string(&golden).unwrap(),
         "run with UPDATE_GOLDEN=1, and read what changed"
     );
+}
+
+#[test]
+fn streams_in_the_way_of_grpc_gateway_are_results() {
+    let set = descriptors(&["shop/v1/orders.proto"]);
+    let schema = Schema::decode(&set).unwrap();
+    let router = Router::builder(&schema).service("shop.v1.OrderService", RESULTS).build().unwrap();
+    let document: Value = serde_json::from_str(&document_text(&set, &router)).unwrap();
+    let content = &document["paths"]["/v1/orders/{id}:watch"]["get"]["responses"]["200"]["content"];
+    assert_eq!(content.as_object().unwrap().keys().collect::<Vec<_>>(), ["application/json"]);
+    let members = &content["application/json"]["schema"]["properties"];
+    assert_eq!(members["result"]["$ref"], "#/components/schemas/shop.v1.Order");
+    assert_eq!(members["error"]["$ref"], "#/components/schemas/google.rpc.Status");
 }
 
 #[test]

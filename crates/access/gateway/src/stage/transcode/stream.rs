@@ -219,7 +219,8 @@ impl MessageStream {
         };
         out.extend_from_slice(before);
         out.extend_from_slice(b"{\"error\":");
-        out.extend_from_slice(&reject.to_json(&self.transcoding.edge));
+        let Transcoding { edge, routes, .. } = &self.transcoding;
+        out.extend_from_slice(&reject.to_json(edge, routes.schema()));
         out.push(b'}');
         out.extend_from_slice(after);
     }
