@@ -18,7 +18,7 @@ pub(super) struct MapKey {
 }
 
 impl<'s> Printer<'s, '_> {
-    /// `{…}` from the entries `from..to`.
+    /// `{…}` from the entries `from..to`; false when none of them counts.
     pub(super) fn map(&mut self, field: &'s Field, from: usize, to: usize, depth: u32) -> Result<bool> {
         let message = self.schema.message_of(field);
         if to - from > 1 {
@@ -30,8 +30,9 @@ impl<'s> Printer<'s, '_> {
             self.count_element()?;
             self.map_entry(message, entry, depth)?;
         }
+        let any = self.out.len() > start;
         self.close(start, b'{', b'}');
-        Ok(true)
+        Ok(any)
     }
 
     /// `,"key":value`. An entry is a message of two fields, either of which may be absent, doubled or in pieces.
