@@ -1,0 +1,225 @@
+//! What is wrong with a gateway's options, all of it; and the routes that good ones make.
+
+use std::fmt;
+
+use aqueduct_transcode::{Router, Schema, Service};
+use bytes::Bytes;
+
+use super::Options;
+use crate::cors::Cors;
+use crate::routes::Compiled;
+
+/// One thing that is wrong with the options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Which value: `routes[0].upstream`, as in the configuration file.
+    pub path: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+impl Options {
+    /// Reports everything that is wrong, in the order of the configuration file; empty when a gateway can start.
+    pub fn validate(&self) -> Vec<Problem> {
+        self.compile().err().unwrap_or_default()
+    }
+
+    /// The bindings that a gateway would route by, each route with its own options; or all that is wrong.
+    pub fn bindings(&self) -> Result<Router, Vec<Problem>> {
+        self.compile().map(|compiled| compiled.router)
+    }
+
+    /// The number of workers that `workers: 0` stands for is decided here.
+    pub(crate) fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+
+    pub(crate) fn compile(&self) -> Result<Compiled, Vec<Problem>> {
+        self.compile_with(&self.sets())
+    }
+
+    /// The same with what the sources of the descriptors say now.
+    pub(crate) fn compile_with(&self, sets: &[Option<Bytes>]) -> Result<Compiled, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut problem = |path: String, message: String| problems.push(Problem { path, message });
+        if self.listen.is_empty() {
+            problem("listen".into(), "name at least one address, such as 127.0.0.1:8080".into());
+        }
+        if self.workers > 1024 {
+            problem("workers".into(), "at most 1024".into());
+        }
+        self.check_bounds(&mut problem);
+        self.check_descriptors(&mut problem);
+        self.check_upstreams(&mut problem);
+        let schema = self.schema(sets, &mut problem);
+        let router = self.router(schema.as_ref(), sets, &mut problem);
+        match (schema, router) {
+            (Some(schema), Some(router)) if problems.is_empty() => {
+                Ok(Compiled::new(schema, router, &self.routes))
+            }
+            _ => Err(problems),
+        }
+    }
+
+    fn check_bounds(&self, problem: &mut impl FnMut(String, String)) {
+        let limits = &self.limits;
+        if limits.head_bytes < 8192 {
+            problem("limits.head_bytes".into(), "at least 8192".into());
+        }
+        let counts = [
+            ("headers", limits.headers),
+            ("body_bytes", limits.body_bytes),
+            ("message_bytes", limits.message_bytes),
+            ("nesting", limits.nesting as usize),
+            ("elements", limits.elements as usize),
+            ("requests", limits.requests),
+            ("connections", limits.connections),
+            ("streams", limits.streams as usize),
+        ];
+        for (name, _) in counts.into_iter().filter(|(_, count)| *count == 0) {
+            problem(format!("limits.{name}"), "must not be 0".into());
+        }
+        let times = &self.timeouts;
+        let durations = [
+            ("request", times.request),
+            ("max_request", times.max_request),
+            ("head", times.head),
+            ("body", times.body),
+            ("idle", times.idle),
+            ("keep_alive", times.keep_alive),
+        ];
+        for (name, _) in durations.into_iter().filter(|(_, time)| time.is_zero()) {
+            problem(format!("timeouts.{name}"), "must not be 0".into());
+        }
+    }
+
+    fn check_upstreams(&self, problem: &mut impl FnMut(String, String)) {
+        for (name, upstream) in &self.upstreams {
+            if upstream.endpoints.is_empty() {
+                problem(format!("upstreams.{name}.endpoints"), "name at least one host:port".into());
+            }
+            for (index, endpoint) in upstream.endpoints.iter().enumerate() {
+                if !is_host_port(endpoint) {
+                    problem(
+                        format!("upstreams.{name}.endpoints[{index}]"),
+                        format!("`{endpoint}` is not host:port, such as 127.0.0.1:50051"),
+                    );
+                }
+            }
+            if upstream.connections == 0 {
+                problem(format!("upstreams.{name}.connections"), "must not be 0".into());
+            }
+            if upstream.connect_timeout.is_zero() {
+                problem(format!("upstreams.{name}.connect_timeout"), "must not be 0".into());
+            }
+        }
+    }
+
+    /// Several sets become one: a descriptor set is a repeated field, so that their bytes can be joined.
+    fn schema(&self, sets: &[Option<Bytes>], problem: &mut impl FnMut(String, String)) -> Option<Schema> {
+        if self.descriptors.is_empty() {
+            problem(
+                "descriptors".into(),
+                "name at least one descriptor set, such as { file: shop.pb }".into(),
+            );
+            return None;
+        }
+        let mut joined = Vec::new();
+        let mut good = true;
+        for (index, (source, set)) in self.descriptors.iter().zip(sets).enumerate() {
+            let Some(bytes) = set else { continue };
+            match Schema::decode(bytes) {
+                Ok(_) => joined.extend_from_slice(bytes),
+                Err(error) => {
+                    good = false;
+                    problem(format!("descriptors[{index}]"), format!("{}: {error}", source.name()));
+                }
+            }
+        }
+        if !good {
+            return None;
+        }
+        Schema::decode(&joined).map_err(|error| problem("descriptors".into(), error.to_string())).ok()
+    }
+
+    fn router(
+        &self,
+        schema: Option<&Schema>,
+        sets: &[Option<Bytes>],
+        problem: &mut impl FnMut(String, String),
+    ) -> Option<Router> {
+        if self.routes.is_empty() {
+            problem("routes".into(), "name at least one { service, upstream }".into());
+        }
+        let mut builder = schema.map(Router::builder);
+        for (index, route) in self.routes.iter().enumerate() {
+            if !self.upstreams.contains_key(&route.upstream) {
+                let known: Vec<_> = self.upstreams.keys().map(String::as_str).collect();
+                problem(
+                    format!("routes[{index}].upstream"),
+                    format!("there is no upstream `{}`; there are: {}", route.upstream, known.join(", ")),
+                );
+            }
+            if self.routes.iter().take(index).any(|other| other.service == route.service) {
+                problem(format!("routes[{index}].service"), format!("`{}` is routed twice", route.service));
+                continue;
+            }
+            for (path, message) in route.cors.iter().flat_map(Cors::problems) {
+                problem(format!("routes[{index}].cors.{path}"), message);
+            }
+            let Some(schema) = schema else { continue };
+            if schema.service(&route.service).is_none() {
+                if self.is_unread(&route.upstream, sets) {
+                    continue;
+                }
+                let known: Vec<_> = schema.services().iter().map(Service::name).collect();
+                problem(
+                    format!("routes[{index}].service"),
+                    format!(
+                        "the descriptors have no service `{}`; they have: {}",
+                        route.service,
+                        known.join(", ")
+                    ),
+                );
+                continue;
+            }
+            let tag = u32::try_from(index).unwrap_or(u32::MAX);
+            let json = aqueduct_transcode::Options {
+                depth: self.limits.nesting,
+                elements: self.limits.elements,
+                ..route.json.clone()
+            };
+            builder = builder.map(|builder| builder.service_with(&route.service, tag, &json));
+        }
+        match builder?.build() {
+            Ok(router) => Some(router),
+            Err(errors) => {
+                for error in errors {
+                    problem("routes".into(), error.to_string());
+                }
+                None
+            }
+        }
+    }
+}
+
+fn is_host_port(text: &str) -> bool {
+    match text.rsplit_once(':') {
+        Some((host, port)) => {
+            let bracketed = host.starts_with('[') && host.ends_with(']');
+            !host.is_empty()
+                && (bracketed || !host.contains([':', '/', '@', ' ']))
+                && port.parse::<u16>().is_ok_and(|port| port != 0)
+        }
+        None => false,
+    }
+}
