@@ -61,11 +61,14 @@ type Finding<'a> = &'a dyn Fn(&[(FieldDescriptor, WireType)]) -> bool;
 /// Whether any message within, the outermost included, has fields that `is_so` finds. Extensions are not among them,
 /// but looked into.
 pub(crate) fn any_message(name: &str, wire: &[u8], is_so: Finding<'_>) -> bool {
-    if name == "google.protobuf.Any" {
-        let Ok(any) = decode(name, wire) else { return false };
+    if name == "google.protobuf.Any"
+        && let Ok(any) = decode(name, wire)
+    {
         let [url, value] = [1, 2].map(|number| any.get_field_by_number(number).unwrap().into_owned());
         let inner = url.as_str().and_then(|url| url.rsplit('/').next()).filter(|name| is_known(name));
-        return inner.is_some_and(|name| any_message(name, value.as_bytes().unwrap(), is_so));
+        if inner.is_some_and(|name| any_message(name, value.as_bytes().unwrap(), is_so)) {
+            return true;
+        }
     }
     let message = descriptor(name);
     let mut fields = Vec::new();
