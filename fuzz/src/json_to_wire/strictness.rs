@@ -22,7 +22,9 @@ pub(super) fn ours_is_stricter(error: &TranscodeError, json: &[u8]) -> bool {
         "a double" => text.is_some_and(|text| !is_number_up_to(f64::MAX, text)),
         "a float" => text.is_some_and(|text| !is_number_up_to(f64::from(f32::MAX), text)),
         "a field mask such as \"a,b.c\"" => text.is_some_and(is_odd_mask),
-        "a duration such as \"1.5s\"" => text.is_some_and(has_tenth_digit),
+        "a duration such as \"1.5s\"" => {
+            text.is_some_and(|text| has_tenth_digit(text) || has_needless_zeros(text))
+        }
         "an RFC 3339 timestamp such as \"2024-01-31T12:00:00Z\"" => {
             text.is_some_and(|text| has_tenth_digit(text) || text.contains(":60"))
         }
@@ -79,6 +81,12 @@ fn is_odd_mask(text: &str) -> bool {
 fn has_tenth_digit(text: &str) -> bool {
     let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
     fraction.bytes().take_while(u8::is_ascii_digit).count() > 9
+}
+
+/// More than any duration has, and so no use to anybody.
+fn has_needless_zeros(text: &str) -> bool {
+    let whole = text.split_once(['.', 's']).map_or(text, |(whole, _)| whole);
+    whole.trim_start_matches('-').starts_with('0') && whole.len() > 12
 }
 
 fn has_both_alphabets(text: &str) -> bool {
