@@ -64,7 +64,7 @@ fn has_open_enum(json: &Json) -> bool {
     }
 }
 
-/// The oracle prints an empty `value` for an `Empty` in an `Any`, and takes -0 for 0, the default of a field.
+/// The oracle prints an empty `value` for an `Empty` in an `Any`, and takes -0 for 0, the default of a field: zeros are not compared.
 fn comparable(json: Json) -> Json {
     match json {
         Json::Array(list) => list.into_iter().map(comparable).collect(),
@@ -73,7 +73,7 @@ fn comparable(json: Json) -> Json {
             if url.ends_with("/google.protobuf.Empty") {
                 map.remove("value");
             }
-            map.retain(|_, value| value != "-0");
+            map.retain(|_, value| value != "-0" && value != "0");
             Json::Object(map.into_iter().map(|(key, value)| (key, comparable(value))).collect())
         }
         Json::String(text) if text == "-0" => Json::String("0".to_owned()),

@@ -37,8 +37,10 @@ pub(super) fn ours_is_stricter(error: &TranscodeError, json: &[u8]) -> bool {
         expected if integers.iter().any(|name| expected.ends_with(name)) => match &value {
             Json::String(text) => serde_json::from_str::<Number>(text).is_err(),
             // The oracle reads doubles, which have no fraction from 2^53 on, and to which the largest integers and the next power
-            // of two are one.
-            number => number.as_f64().is_some_and(|number| number.abs() >= 9_007_199_254_740_992.0),
+            // of two are one; and what is too small for them is 0.
+            number => {
+                number.as_f64().is_some_and(|number| number.abs() >= 9_007_199_254_740_992.0 || number == 0.0)
+            }
         },
         // In an `Any`, it wants `"value": {}`; we print and read no value there, as C++ does.
         _ => error.message() == "google.protobuf.Empty has no such field",

@@ -28,12 +28,12 @@ pub(crate) enum Kind {
 impl Kind {
     /// The form of a content type; `None` when it is not grpc-web.
     pub(crate) fn of(content_type: &HeaderValue) -> Option<Self> {
-        let rest = content_type.as_bytes().strip_prefix(b"application/grpc-web")?;
-        let (kind, rest) = match rest.strip_prefix(b"-text") {
+        let rest = after(content_type.as_bytes(), b"application/grpc-web")?;
+        let (kind, rest) = match after(rest, b"-text") {
             Some(rest) => (Kind::Text, rest),
             None => (Kind::Binary, rest),
         };
-        (rest.is_empty() || rest.starts_with(b"+proto") || rest.starts_with(b";")).then_some(kind)
+        (rest.is_empty() || after(rest, b"+proto").is_some() || rest.starts_with(b";")).then_some(kind)
     }
 
     /// The content type of an answer.
@@ -69,6 +69,12 @@ impl Kind {
         }
         self.data(frame.freeze())
     }
+}
+
+/// What follows a beginning; media types have no case.
+pub(crate) fn after<'a>(text: &'a [u8], beginning: &[u8]) -> Option<&'a [u8]> {
+    let (begin, rest) = text.split_at_checked(beginning.len())?;
+    begin.eq_ignore_ascii_case(beginning).then_some(rest)
 }
 
 /// A client's body as gRPC frames.
@@ -149,6 +155,7 @@ mod tests {
             ("application/grpc-web;charset=utf-8", Some(Kind::Binary)),
             ("application/grpc-web-text", Some(Kind::Text)),
             ("application/grpc-web-text+proto", Some(Kind::Text)),
+            ("Application/gRPC-Web-Text", Some(Kind::Text)),
             ("application/grpc-web+thrift", None),
             ("application/grpc", None),
             ("application/grpc-webx", None),

@@ -52,6 +52,8 @@ struct Inner {
     /// Where HTTP is more precise than the gRPC code's mapping: 405, 413, 415 and the like.
     http: Option<StatusCode>,
     message: Cow<'static, str>,
+    /// More than clients should know.
+    inside: Option<String>,
     details: Option<HeaderValue>,
     headers: HeaderMap,
     unprocessed: bool,
@@ -73,6 +75,7 @@ impl Reject {
             code,
             http: None,
             message: message.into(),
+            inside: None,
             details: None,
             headers: HeaderMap::new(),
             unprocessed: false,
@@ -116,6 +119,13 @@ impl Reject {
         self
     }
 
+    /// What is for the operators alone.
+    #[must_use]
+    pub(crate) fn with_inside(mut self, inside: String) -> Self {
+        self.0.inside = Some(inside);
+        self
+    }
+
     #[must_use]
     pub(crate) fn with_allow(mut self, allow: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(allow) {
@@ -153,8 +163,9 @@ impl Reject {
         self.0.code
     }
 
-    pub(crate) fn message(&self) -> &str {
-        &self.0.message
+    /// What happened, in words for operators.
+    pub(crate) fn inside(&self) -> &str {
+        self.0.inside.as_deref().unwrap_or(&self.0.message)
     }
 
     /// Where and why the gateway refused; `None` when the upstream did.

@@ -47,7 +47,7 @@ pub(super) async fn follow((edge, live): (Rc<Edge>, Rc<Live>), index: usize, nam
         let chosen = endpoint.take().map_or_else(|| pick::pick(upstream).cloned(), Ok);
         let read = match &chosen {
             Ok(chosen) => read(chosen, &services).await,
-            Err(reject) => Err(reject.message().to_owned()),
+            Err(reject) => Err(reject.inside().to_owned()),
         };
         match read {
             Ok(set) => {

@@ -166,7 +166,9 @@ async fn send_all(send: &mut SendStream<Bytes>, mut data: Bytes) -> bool {
 
 #[cold]
 fn unreachable(error: &ConnectError) -> Reject {
-    Reject::new(Stage::Forward, "connect", Code::Unavailable, error.to_string())
+    tracing::debug!(%error, "an upstream cannot be reached");
+    Reject::new(Stage::Forward, "connect", Code::Unavailable, "the upstream cannot be reached")
+        .with_inside(error.to_string())
         .with_retry_after(1)
         .unprocessed()
 }
@@ -214,6 +216,11 @@ pub(crate) fn relay(
         head.headers.insert(http::header::CONTENT_TYPE, kind.content_type());
     }
     let told = head.headers.contains_key(GRPC_STATUS);
+    if told && body.is_end_stream() {
+        // gRPC's Trailers-Only is a head that ends the stream. With so much as an empty frame behind it, clients see a stream
+        // without trailers.
+        return Ok(Response::from_parts(head, Body::empty()));
+    }
     let relay = Relay {
         answer: Some((body, pump, lease)),
         expiry: Expiry::new(deadline),

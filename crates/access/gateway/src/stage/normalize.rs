@@ -87,7 +87,7 @@ pub(crate) fn outbound(inbound: &HeaderMap, kind: Outbound, context: &Context) -
         if kind == Outbound::Compat {
             grpc_gateway::append(&mut out, name, value);
         } else if passes(name, kind) {
-            out.append(name, value.clone());
+            append(&mut out, name, value);
         }
     }
     match kind {
@@ -102,6 +102,19 @@ pub(crate) fn outbound(inbound: &HeaderMap, kind: Outbound, context: &Context) -
         out.insert(TRACEPARENT, traceparent);
     }
     out
+}
+
+/// Joined binary values go on one by one: gRPC allows the joined form, but not every server reads it.
+fn append(out: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
+    if !name.as_str().ends_with("-bin") || !value.as_bytes().contains(&b',') {
+        out.append(name, value.clone());
+        return;
+    }
+    for part in value.as_bytes().split(|byte| *byte == b',') {
+        if let Ok(part) = HeaderValue::from_bytes(part.trim_ascii()) {
+            out.append(name, part);
+        }
+    }
 }
 
 /// gRPC over HTTP/2, "Binary-Header": the values of metadata whose names end with `-bin` are base64. A server that cannot read
@@ -139,7 +152,7 @@ fn passes(name: &HeaderName, kind: Outbound) -> bool {
     let text = name.as_str();
     let json = matches!(kind, Outbound::Transcoded | Outbound::Compat);
     match text.as_bytes().first() {
-        Some(b'a') if json => !text.starts_with("accept"),
+        Some(b'a') if kind != Outbound::Grpc => !text.starts_with("accept"),
         Some(b'c') if kind == Outbound::Grpc => *name != CONNECTION && *name != CONTENT_LENGTH,
         Some(b'c') => {
             *name != CONTENT_TYPE
@@ -297,6 +310,14 @@ mod tests {
             "x-tenant: 7",
         ];
         assert_eq!(lines, expect);
+    }
+
+    #[test]
+    fn joined_binary_values_go_on_one_by_one() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-y-bin", HeaderValue::from_static("AA, AQ=="));
+        let out = outbound(&headers, Outbound::Transcoded, &Context::new_root(false));
+        assert_eq!(out.get_all("x-y-bin").iter().collect::<Vec<_>>(), ["AA", "AQ=="]);
     }
 
     #[test]

@@ -40,10 +40,8 @@ pub(crate) fn dialect(head: &Parts) -> Dialect {
 
 /// `application/grpc` and its `+proto` kin, but not `application/grpc-web`.
 pub(crate) fn is_grpc(content_type: &HeaderValue) -> bool {
-    match content_type.as_bytes().strip_prefix(b"application/grpc") {
-        Some(rest) => rest.is_empty() || rest.starts_with(b"+") || rest.starts_with(b";"),
-        None => false,
-    }
+    grpc_web::after(content_type.as_bytes(), b"application/grpc")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+") || rest.starts_with(b";"))
 }
 
 /// Finds the method. Health probes go before every route.
@@ -179,6 +177,7 @@ mod tests {
             ("application/grpc", true),
             ("application/grpc+proto", true),
             ("application/grpc;x=y", true),
+            ("Application/gRPC", true),
             ("application/grpc-web", false),
             ("application/json", false),
             ("application/grpcx", false),

@@ -58,7 +58,7 @@ pub(crate) async fn call(endpoint: &Rc<Endpoint>, question: Question) -> Result<
 }
 
 async fn ask(endpoint: &Rc<Endpoint>, question: Question) -> Result<Reply, String> {
-    let why = |reject: Reject| reject.message().to_owned();
+    let why = |reject: Reject| reject.inside().to_owned();
     let mut headers = HeaderMap::new();
     headers.insert(http::header::CONTENT_TYPE, APPLICATION_GRPC);
     headers.insert(http::header::TE, HeaderValue::from_static("trailers"));
@@ -83,7 +83,7 @@ async fn messages(answer: &mut Answer, most: usize, limit: usize) -> Result<Vec<
     let mut messages = Vec::new();
     let mut deframer = Deframer::default();
     while let Some(data) = answer.body.data().await {
-        let data = data.map_err(|error| failed(&error).message().to_owned())?;
+        let data = data.map_err(|error| failed(&error).inside().to_owned())?;
         drop(answer.body.flow_control().release_capacity(data.len()));
         deframer.push(data);
         loop {

@@ -106,7 +106,7 @@ async fn ask(edge: &Edge, index: usize) -> Result<Vec<(String, bool)>, String> {
 
 /// Calls a unary method with an empty message.
 async fn call(edge: &Edge, index: usize, path: &'static str) -> Result<(Code, Bytes), String> {
-    let endpoint = pick::pick(edge.upstreams.get(index)).map_err(|reject| reject.message().to_owned())?;
+    let endpoint = pick::pick(edge.upstreams.get(index)).map_err(|reject| reject.inside().to_owned())?;
     let frames = Bytes::from_static(&[0; FRAME_HEAD]);
     let question = Question { path, frames, patience: PATIENCE, answers: 1, limit: LIMIT };
     let mut reply = call::call(endpoint, question).await?;

@@ -204,7 +204,7 @@ fn an_upstream_that_goes_and_comes_back_changed_is_followed() {
     setup.backend.stop();
     wait_result(&setup, "unavailable", || {});
     let answer = setup.connect().get("/v1/say/hi", "");
-    assert!(answer.status == 503 && answer.body.contains("cannot connect to"), "{}", answer.body);
+    assert!(answer.status == 503 && answer.body.contains("cannot be reached"), "{}", answer.body);
     assert_eq!(setup.connect().get("/nowhere", "").status, 404, "what was read stays known");
     let again = Backend::start_at(setup.backend.address);
     tell(&again.seen, &["v1"], &second());

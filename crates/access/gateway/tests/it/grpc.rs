@@ -137,6 +137,19 @@ async fn an_upstream_that_is_no_grpc_gets_a_status_and_so_does_one_that_tells_no
 }
 
 #[tokio::test]
+async fn an_answer_of_trailers_alone_stays_one() {
+    let setup = Setup::start();
+    let mut client = connect(&setup).await;
+    let head = request("/test.v1.Echo/Say").body(()).unwrap();
+    let (response, mut stream) = client.send_request(head, false).unwrap();
+    stream.send_data(frame(&message("status 5 gone", 0)), true).unwrap();
+    let response = response.await.unwrap();
+    assert_eq!(response.headers()["grpc-status"], "5");
+    // The head itself must end the stream: to gRPC clients an empty frame behind it is a stream without trailers.
+    assert!(response.into_body().is_end_stream());
+}
+
+#[tokio::test]
 async fn binary_metadata_that_is_none_does_not_reach_the_shared_connection() {
     let setup = Setup::start();
     let mut client = connect(&setup).await;

@@ -150,4 +150,24 @@ fn a_client_that_says_nothing_is_408_unless_it_may_be_waiting() {
     let mut waiting = setup.connect();
     waiting.begin("/v1/chat", "x-request-timeout: 400ms\r\n");
     assert_eq!(waiting.answer().unwrap().status, 504);
+    // But not in the midst of a message.
+    let mut cut = setup.connect();
+    cut.begin("/v1/chat", "");
+    cut.send_chunk("{\"text\":");
+    assert_eq!(cut.answer().unwrap().status, 408);
+}
+
+#[test]
+fn a_compressed_body_is_415() {
+    let setup = Setup::start();
+    for path in ["/v1/say", "/v1/raw", "/v1/sum"] {
+        let answer = setup.connect().post(path, "content-encoding: gzip\r\n", "{}");
+        assert_eq!(answer.status, 415, "{path}: {}", answer.body);
+        assert!(
+            answer.body.contains("content-encoding `gzip` is not taken: send it plain"),
+            "{}",
+            answer.body
+        );
+        assert_eq!(setup.connect().post(path, "content-encoding: identity\r\n", "{}").status, 200);
+    }
 }

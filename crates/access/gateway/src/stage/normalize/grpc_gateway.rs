@@ -9,7 +9,7 @@ pub(super) fn append(out: &mut HeaderMap, name: &HeaderName, value: &HeaderValue
     if let Some(rest) = text.strip_prefix("grpc-metadata-") {
         let inner = HeaderName::try_from(rest).ok();
         if let Some(inner) = inner.filter(|inner| passes(inner, Outbound::Compat)) {
-            out.append(inner, value.clone());
+            super::append(out, &inner, value);
         }
     } else if is_permanent(text) {
         if let Ok(prefixed) = HeaderName::try_from(format!("grpcgateway-{text}")) {

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use aqueduct_transcode::Match;
 use bytes::Bytes;
 use http::Response;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, TE, TRAILER};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, TE, TRAILER};
 use http::request::Parts;
 use tokio::time::Instant;
 
@@ -63,6 +63,9 @@ impl Asked<'_> {
     /// The messages of the call. Of one message also how long the client's body was.
     pub(crate) async fn payload<B: RequestBody>(&self, body: B) -> Result<(Payload<B>, usize), Reject> {
         let kind = request::Kind::of(self.found, &self.head.headers, self.compat);
+        if kind != request::Kind::None {
+            request::check_encoding(&self.head.headers)?;
+        }
         // A client stream without a place for a body is one message of path and query.
         let one = matches!(kind, request::Kind::Form | request::Kind::None);
         if self.found.binding.client_streaming() && !one {
@@ -84,8 +87,8 @@ impl Asked<'_> {
         (deadline, fault): (Option<Instant>, Fault),
     ) -> Result<Response<Body>, Reject> {
         let done = self.whole_or_stream(answer, form, (deadline, fault)).await;
-        match form {
-            Form::Stream(stream::Form::Json(Style::Results)) => done.map_err(Reject::into_element),
+        match (form, self.compat) {
+            (Form::Stream(_), Compat::GrpcGateway) => done.map_err(Reject::into_element),
             _ => done,
         }
     }
@@ -99,6 +102,10 @@ impl Asked<'_> {
         answer::check(&answer)?;
         let mut response = Response::new(Body::empty());
         copy_metadata(&answer.head.headers, response.headers_mut(), self.compat);
+        if !self.found.binding.response_is_raw() {
+            // What is said of the upstream's bytes is not true of the JSON.
+            response.headers_mut().remove(CONTENT_ENCODING);
+        }
         let limit = self.edge.shared.options.limits.message_bytes;
         let messages = Messages::new(answer, limit, self.compat, fault);
         match form {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aqueduct_transcode::{BodyRule, Code, Match, Request as JsonRequest};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::request::Parts;
 
 use crate::edge::Edge;
@@ -108,6 +108,21 @@ pub(crate) fn is_form(headers: &HeaderMap) -> bool {
         .is_some_and(|(kind, _)| kind.eq_ignore_ascii_case("application/x-www-form-urlencoded"))
 }
 
+/// Bodies are taken as they are: what was compressed would be read as something else.
+pub(crate) fn check_encoding(headers: &HeaderMap) -> Result<(), Reject> {
+    match headers.get(CONTENT_ENCODING) {
+        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+            let message = format!(
+                "content-encoding `{}` is not taken: send it plain",
+                encoding.to_str().unwrap_or("?")
+            );
+            Err(Reject::bad_request(Stage::Transcode, "content_encoding", message)
+                .with_http(StatusCode::UNSUPPORTED_MEDIA_TYPE))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// JSON, or nothing said. A charset other than UTF-8 does not exist for JSON (RFC 8259, section 8.1).
 pub(crate) fn check_content_type(headers: &HeaderMap) -> Result<(), Reject> {
     check(headers, &["application/json"])
@@ -134,7 +149,11 @@ fn check(headers: &HeaderMap, allowed: &[&str]) -> Result<(), Reject> {
 
 #[cold]
 fn unsupported(value: &HeaderValue, allowed: &[&str]) -> Reject {
-    let message = format!("content-type `{}` is not {}", value.to_str().unwrap_or("?"), allowed.join(" or "));
+    let message = format!(
+        "content-type `{}` is not taken; send {}",
+        value.to_str().unwrap_or("?"),
+        allowed.join(" or ")
+    );
     Reject::bad_request(Stage::Transcode, "content_type", message)
         .with_http(StatusCode::UNSUPPORTED_MEDIA_TYPE)
 }

@@ -37,18 +37,26 @@ pub(crate) struct Upload<B> {
     patience: Patience,
 }
 
-/// How long the client may say nothing. Where the answer is a stream too, the client may be waiting for it: then for ever.
+/// How long the client may say nothing. Where the answer is a stream too, the client may be waiting for it between two messages:
+/// then for ever.
 #[derive(Debug)]
 struct Patience {
-    most: Option<Duration>,
+    most: Duration,
+    between_messages: bool,
     /// Armed when there is nothing to do but to wait.
     wait: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patience {
-    fn poll_over(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(most) = self.most else { return false };
-        self.wait.get_or_insert_with(|| Box::pin(tokio::time::sleep(most))).as_mut().poll(cx).is_ready()
+    fn poll_over(&mut self, cx: &mut Context<'_>, within: bool) -> bool {
+        let most = self.most;
+        (within || self.between_messages)
+            && self
+                .wait
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(most)))
+                .as_mut()
+                .poll(cx)
+                .is_ready()
     }
 }
 
@@ -92,7 +100,8 @@ impl<B: RequestBody> Upload<B> {
             content,
             ended: false,
             patience: Patience {
-                most: (!found.binding.server_streaming()).then_some(edge.shared.options.timeouts.body),
+                most: edge.shared.options.timeouts.body,
+                between_messages: !found.binding.server_streaming(),
                 wait: None,
             },
         }
@@ -120,7 +129,7 @@ impl<B: RequestBody> Upload<B> {
                 }
                 Poll::Ready(Some(Err(reject))) => return Poll::Ready(Some(Err(reject))),
                 Poll::Ready(None) => self.ended = true,
-                Poll::Pending if out.is_empty() && self.patience.poll_over(cx) => {
+                Poll::Pending if out.is_empty() && self.patience.poll_over(cx, self.content.is_within()) => {
                     return Poll::Ready(Some(Err(slow_body())));
                 }
                 Poll::Pending if out.is_empty() => return Poll::Pending,
@@ -182,6 +191,11 @@ enum Step {
 }
 
 impl Content {
+    /// Whether a message has begun and not ended.
+    fn is_within(&self) -> bool {
+        matches!(self, Content::Json { buffer, .. } if !buffer.is_empty())
+    }
+
     fn push(&mut self, data: Bytes) {
         match self {
             Content::Json { buffer, .. } => buffer.extend_from_slice(&data),
