@@ -51,13 +51,14 @@ pub(super) fn ours_is_stricter(error: &TranscodeError, json: &[u8]) -> bool {
 pub(super) fn oracle_is_stricter(error: &serde_json::Error, json: &[u8]) -> bool {
     let value: Json = serde_json::from_slice(json).unwrap_or_default();
     let any = |is_so: &dyn Fn(&str) -> bool| any_string(&value, is_so);
-    let reasons: [(&str, bool); 6] = [
+    let reasons: [(&str, bool); 7] = [
         ("invalid digit found in string", any(&is_unusual_integer)),
         ("expected '@type' field", has_empty_object(&value)),
         ("expected 'value' field", any(&|text| text.ends_with("/google.protobuf.Empty"))),
         ("invalid type: floating point", error.to_string().contains("expected a string or integer")),
         // Like any enum, `NullValue` goes by number too.
         ("invalid type: integer `", error.to_string().contains("`, expected null")),
+        ("invalid type: floating point `", error.to_string().contains("`, expected null")),
         ("invalid base64: Invalid symbol", any(&has_both_alphabets)),
     ];
     reasons.iter().any(|(words, present)| *present && error.to_string().starts_with(words))

@@ -97,6 +97,9 @@ impl<'a> Parameters<'a> {
     fn parameter(&self, (pair, at): (&[u8], usize), scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<()> {
         let (name, value) = split(pair);
         decode(name, name, &mut scratch.name)?;
+        if name.is_empty() {
+            return Err(TranscodeError::new(ErrorKind::Unknown, "a parameter has no name"));
+        }
         let options = self.binding.options();
         if options.ignored_query.iter().any(|ignored| ignored.as_bytes() == scratch.name) {
             return Ok(());

@@ -69,7 +69,7 @@ impl<'s, 'a> Encoder<'s, 'a> {
             .and_then(|(_, name)| self.schema.message(name))
             .map(|id| self.schema.message_at(id.0))
             .ok_or_else(|| {
-                let what = format!("no message type is known for {}", shown_name(written));
+                let what = format!("no message type is known for {:?}", shown_name(written));
                 TranscodeError::at(ErrorKind::Unknown, url.at, what).in_field("@type")
             })
     }

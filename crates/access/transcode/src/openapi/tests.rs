@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 use super::ApiInfo;
-use crate::{Comments, Lookup, Options, Request, Router, Schema, Transcoder};
+use crate::{Comments, Defaults, Lookup, Options, Request, Router, Schema, Transcoder};
 
 fn descriptors(files: &[&str]) -> Vec<u8> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -76,6 +76,20 @@ fn streams_in_the_way_of_grpc_gateway_are_results() {
     let members = &content["application/json"]["schema"]["properties"];
     assert_eq!(members["result"]["$ref"], "#/components/schemas/shop.v1.Order");
     assert_eq!(members["error"]["$ref"], "#/components/schemas/google.rpc.Status");
+}
+
+#[test]
+fn what_is_printed_as_null_may_be_null() {
+    let set = descriptors(&["library.proto"]);
+    let options = Options { defaults: Defaults::PrintNull, ..Options::default() };
+    let router = router(&set, &["library.v1.Library"], &options);
+    let document: Value = serde_json::from_str(&document_text(&set, &router)).unwrap();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let members = schemas.iter().filter(|(name, _)| name.ends_with("-nulls"));
+    let members: Vec<_> =
+        members.filter_map(|(_, schema)| schema["properties"].as_object()).flatten().collect();
+    let nullable = members.iter().filter(|(_, value)| value["anyOf"][1]["type"] == "null").count();
+    assert!(nullable > 0 && nullable < members.len(), "{nullable} of {}", members.len());
 }
 
 #[test]

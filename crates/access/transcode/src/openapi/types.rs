@@ -7,18 +7,24 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::json::Value;
 use crate::schema::{Comments, Enum, Field, Kind, Message, NO_ONEOF, Shape, WellKnown};
-use crate::{Options, Schema};
+use crate::{Defaults, Options, Schema};
 
 /// How the JSON of a route is printed, as far as a schema shows it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(super) struct Style {
     proto_names: bool,
     enum_numbers: bool,
+    /// What is not there is printed as `null`.
+    nulls: bool,
 }
 
 impl Style {
     pub(super) fn of(options: &Options) -> Style {
-        Style { proto_names: options.proto_names, enum_numbers: options.enum_numbers }
+        Style {
+            proto_names: options.proto_names,
+            enum_numbers: options.enum_numbers,
+            nulls: options.defaults == Defaults::PrintNull,
+        }
     }
 
     /// The name of a field in JSON.
@@ -27,13 +33,10 @@ impl Style {
     }
 
     /// What the names of types printed in this style have at their end.
-    fn suffix(self) -> &'static str {
-        match (self.proto_names, self.enum_numbers) {
-            (false, false) => "",
-            (true, false) => "-protoNames",
-            (false, true) => "-enumNumbers",
-            (true, true) => "-protoNames-enumNumbers",
-        }
+    fn suffix(self) -> String {
+        let parts =
+            [(self.proto_names, "-protoNames"), (self.enum_numbers, "-enumNumbers"), (self.nulls, "-nulls")];
+        parts.into_iter().filter(|(on, _)| *on).map(|(_, part)| part).collect()
     }
 }
 
@@ -90,7 +93,8 @@ impl<'a> Types<'a> {
             };
             // Compilers give nothing else, but descriptors may be written by anyone.
             let clean = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
-            let name: String = full_name.chars().map(clean).chain(style.suffix().chars()).collect();
+            let mut name: String = full_name.chars().map(clean).collect();
+            name.push_str(&style.suffix());
             let name = super::unique(name, |name| self.names.values().any(|known| known == name));
             self.names.insert((this, style), name);
             self.open.push((this, style));
@@ -145,6 +149,10 @@ impl<'a> Types<'a> {
         for field in message.fields.iter().filter(|field| !is_extension(field)) {
             let comment = self.comments.of(&format!("{}.{}", message.full_name, field.name));
             let mut value = self.field(field, style);
+            if style.nulls && field.shape == Shape::Explicit && field.nullable {
+                let null = Value::object().with("type", "null");
+                value = Value::object().with("anyOf", vec![value, null]);
+            }
             if let Some(comment) = comment {
                 value = value.with_any("description", comment.text.as_str());
                 value = value.with_some("deprecated", comment.deprecated.then_some(true));

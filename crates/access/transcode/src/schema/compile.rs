@@ -74,6 +74,7 @@ fn distinct(files: Vec<raw::File<'_>>) -> Result<Vec<raw::File<'_>>> {
     for file in files {
         match by_name.get(file.name) {
             Some(&bytes) if bytes == file.bytes || file.name.starts_with("google/") => {}
+            Some(&bytes) if raw::without_comments(bytes)? == raw::without_comments(file.bytes)? => {}
             Some(_) => return Err(SchemaError::FileConflict(file.name.to_owned())),
             None => {
                 by_name.insert(file.name, file.bytes);

@@ -69,6 +69,21 @@ pub(super) fn each_field<'a>(
     Ok(())
 }
 
+/// The fields of a file but for its `source_code_info`, which says where things stood, and the comments beside them.
+pub(super) fn without_comments(file: &[u8]) -> Result<Vec<&[u8]>> {
+    let mut cursor = Cursor::new(file);
+    let mut fields = Vec::new();
+    while !cursor.at_end() {
+        let start = cursor.pos;
+        let (number, wire) = cursor.tag()?;
+        cursor.skip(number, wire, MAX_DEPTH)?;
+        if number != 9 {
+            fields.push(file.get(start..cursor.pos).unwrap_or_default());
+        }
+    }
+    Ok(fields)
+}
+
 #[derive(Debug, Default)]
 pub(super) struct File<'a> {
     pub(super) bytes: &'a [u8],

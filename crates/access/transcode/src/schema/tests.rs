@@ -197,6 +197,11 @@ fn what_no_compiler_would_write_is_refused() {
         vec![file("a", vec![message("M", vec![])]), file("a", vec![message("N", vec![])])],
         "the file a is there twice, with different contents",
     );
+    let mut told = file("a", vec![message("M", vec![])]);
+    told.source_code_info = Some(prost_types::SourceCodeInfo {
+        location: vec![prost_types::source_code_info::Location::default()],
+    });
+    assert!(decode(vec![file("a", vec![message("M", vec![])]), told]).is_ok(), "comments do not count");
     let mut entry = message("M", vec![field("key", 1, Type::Double, ""), field("value", 2, Type::Int32, "")]);
     entry.options = Some(MessageOptions { map_entry: Some(true), ..MessageOptions::default() });
     refuses(vec![file("a", vec![entry])], "t.M: it is not a map entry of key = 1 and value = 2");

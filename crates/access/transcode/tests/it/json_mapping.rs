@@ -435,12 +435,12 @@ fn anys() {
     refuses(
         r#"{"wAny": {"@type": "x/nope.Nope"}}"#,
         ErrorKind::Unknown,
-        "wAny.@type: no message type is known for x/nope.Nope (at byte 20)",
+        "wAny.@type: no message type is known for \"x/nope.Nope\" (at byte 20)",
     );
     refuses(
         r#"{"wAny": {"@type": "test.v1.Nested"}}"#,
         ErrorKind::Unknown,
-        "wAny.@type: no message type is known for test.v1.Nested (at byte 20)",
+        "wAny.@type: no message type is known for \"test.v1.Nested\" (at byte 20)",
     );
     refuses(
         r#"{"wAny": {"@type": "x/test.v1.Nested", "x": 1}}"#,

@@ -201,13 +201,7 @@ fn bad_query_parameters_are_named() {
         unknown,
         "name.x: name is not a message whose fields can be set",
     );
-    refuses(
-        "GET",
-        "/v1/books?=1",
-        "",
-        unknown,
-        ": library.v1.Request has no such field".trim_start_matches(": "),
-    );
+    refuses("GET", "/v1/books?=1", "", unknown, "a parameter has no name");
     refuses("GET", "/v1/books?book.=1", "", unknown, "book.: library.v1.Book has no such field");
     refuses(
         "GET",
