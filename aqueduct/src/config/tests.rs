@@ -66,6 +66,15 @@ fn check_more(line: &str, expect: &[&str]) {
 }
 
 #[test]
+fn an_address_is_listened_on_once() {
+    let text = SMALLEST.replace(
+        r#"[{ address: "127.0.0.1:8080" }]"#,
+        r#"[{ address: "127.0.0.1:8080" }, { address: "127.0.0.1:8080" }]"#,
+    );
+    check(text.trim_start(), &["1:52: 127.0.0.1:8080 is there twice"]);
+}
+
+#[test]
 fn the_smallest_configuration_is_enough() {
     let folder = folder(SMALLEST);
     let file = read_gateway(&folder.path().join("c.yaml")).unwrap();

@@ -54,6 +54,12 @@ impl Options {
         if self.listen.is_empty() {
             problem("listen".into(), "name at least one address, such as 127.0.0.1:8080".into());
         }
+        for (index, listen) in self.listen.iter().enumerate() {
+            let same = |other: &crate::options::Listen| other.address == listen.address;
+            if listen.address.port() != 0 && self.listen.iter().take(index).any(same) {
+                problem(format!("listen[{index}].address"), format!("{} is there twice", listen.address));
+            }
+        }
         if self.workers > 1024 {
             problem("workers".into(), "at most 1024".into());
         }
