@@ -51,7 +51,7 @@ pub(super) fn ours_is_stricter(error: &TranscodeError, json: &[u8]) -> bool {
 pub(super) fn oracle_is_stricter(error: &serde_json::Error, json: &[u8]) -> bool {
     let value: Json = serde_json::from_slice(json).unwrap_or_default();
     let any = |is_so: &dyn Fn(&str) -> bool| any_string(&value, is_so);
-    let reasons: [(&str, bool); 7] = [
+    let reasons: [(&str, bool); 8] = [
         ("invalid digit found in string", any(&is_unusual_integer)),
         ("expected '@type' field", has_empty_object(&value)),
         ("expected 'value' field", any(&|text| text.ends_with("/google.protobuf.Empty"))),
@@ -60,6 +60,7 @@ pub(super) fn oracle_is_stricter(error: &serde_json::Error, json: &[u8]) -> bool
         ("invalid type: integer `", error.to_string().contains("`, expected null")),
         ("invalid type: floating point `", error.to_string().contains("`, expected null")),
         ("invalid base64: Invalid symbol", any(&has_both_alphabets)),
+        ("float value out of range", has_rounded_float(&value)),
     ];
     reasons.iter().any(|(words, present)| *present && error.to_string().starts_with(words))
 }
@@ -112,4 +113,22 @@ fn has_empty_object(value: &Json) -> bool {
         Json::Object(map) => map.is_empty() || map.values().any(has_empty_object),
         _ => false,
     }
+}
+
+/// Whether a number is beyond the largest float, and rounds to it.
+fn has_rounded_float(value: &Json) -> bool {
+    match value {
+        Json::Array(list) => list.iter().any(has_rounded_float),
+        Json::Object(map) => map.values().any(has_rounded_float),
+        Json::String(text) => {
+            serde_json::from_str(text).is_ok_and(|number: Number| rounds_to_largest(&number))
+        }
+        Json::Number(number) => rounds_to_largest(number),
+        _ => false,
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the rounding is what is asked for")]
+fn rounds_to_largest(number: &Number) -> bool {
+    number.as_f64().is_some_and(|number| number.abs() > f64::from(f32::MAX) && (number as f32).is_finite())
 }
