@@ -178,7 +178,7 @@ fn the_service_itself_tells_what_it_looks_like() {
     service.kill().unwrap();
     let away = shop.try_get(id).unwrap();
     refused(&away, 503, 14);
-    assert!(away.json()["message"].as_str().unwrap().contains("cannot connect"), "{}", away.json());
+    assert!(away.json()["message"].as_str().unwrap().contains("cannot be reached"), "{}", away.json());
     let told = until(within(60), || {
         let checks = shop.client.get("/healthz").unwrap().json()["checks"]["descriptors"].clone();
         (checks["ok"] == true && checks["detail"].as_str()?.contains("cannot connect")).then_some(())
