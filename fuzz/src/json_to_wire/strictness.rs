@@ -36,11 +36,8 @@ pub(super) fn ours_is_stricter(error: &TranscodeError, json: &[u8]) -> bool {
         }
         expected if integers.iter().any(|name| expected.ends_with(name)) => match &value {
             Json::String(text) => serde_json::from_str::<Number>(text).is_err(),
-            // The oracle reads doubles, which have no fraction from 2^53 on, and to which the largest integers and the next power
-            // of two are one; and what is too small for them is 0.
-            number => {
-                number.as_f64().is_some_and(|number| number.abs() >= 9_007_199_254_740_992.0 || number == 0.0)
-            }
+            // The oracle reads doubles: further digits do not count, and what is too small is 0.
+            number => has_many_digits(rest) || number.as_f64() == Some(0.0),
         },
         // In an `Any`, it wants `"value": {}`; we print and read no value there, as C++ does.
         _ => error.message() == "google.protobuf.Empty has no such field",
@@ -85,6 +82,12 @@ fn is_odd_mask(text: &str) -> bool {
 fn has_tenth_digit(text: &str) -> bool {
     let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
     fraction.bytes().take_while(u8::is_ascii_digit).count() > 9
+}
+
+/// Whether the number that the text begins with has more digits than a double keeps.
+fn has_many_digits(text: &[u8]) -> bool {
+    let mantissa = text.iter().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.'));
+    mantissa.filter(|byte| byte.is_ascii_digit()).count() > 15
 }
 
 /// More than any duration has, and so no use to anybody.
