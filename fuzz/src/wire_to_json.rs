@@ -16,7 +16,8 @@ pub fn wire_to_json(data: &[u8]) {
     match (&ours, &oracle) {
         _ if has_mistyped_map(name, wire) => {}
         (Ok(ours), Ok(oracle)) => {
-            let values = [ours, oracle].map(|json| comparable(without_infinities(parsed(json))));
+            let zeros = !has_minus_zero(&parsed(ours));
+            let values = [ours, oracle].map(|json| comparable(without_infinities(parsed(json)), zeros));
             let differ = values[0] != values[1]
                 && !has_open_enum(&values[1])
                 && !any_message(name, wire, &replaces_enum);
@@ -78,20 +79,29 @@ fn replaces_enum(fields: &[(FieldDescriptor, WireType)]) -> bool {
     numbers.len() < count
 }
 
-/// The oracle prints an empty `value` for an `Empty` in an `Any`, and takes -0 for 0, the default of a field: zeros are not compared.
-fn comparable(json: Json) -> Json {
+/// The oracle prints an empty `value` for an `Empty` in an `Any`, and takes -0 for 0, the default of a field: beside a -0, and
+/// only there, `zeros` are not compared.
+fn comparable(json: Json, zeros: bool) -> Json {
     match json {
-        Json::Array(list) => list.into_iter().map(comparable).collect(),
+        Json::Array(list) => list.into_iter().map(|value| comparable(value, zeros)).collect(),
         Json::Object(mut map) => {
             let url = map.get("@type").and_then(Json::as_str).unwrap_or_default();
             if url.ends_with("/google.protobuf.Empty") {
                 map.remove("value");
             }
-            map.retain(|_, value| value != "-0" && value != "0");
-            Json::Object(map.into_iter().map(|(key, value)| (key, comparable(value))).collect())
+            map.retain(|_, value| zeros || (value != "-0" && value != "0"));
+            Json::Object(map.into_iter().map(|(key, value)| (key, comparable(value, zeros))).collect())
         }
         Json::String(text) if text == "-0" => Json::String("0".to_owned()),
         other => other,
+    }
+}
+
+fn has_minus_zero(json: &Json) -> bool {
+    match json {
+        Json::Array(list) => list.iter().any(has_minus_zero),
+        Json::Object(map) => map.values().any(has_minus_zero),
+        value => value == "-0",
     }
 }
 
