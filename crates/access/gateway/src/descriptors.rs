@@ -11,12 +11,12 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use aqueduct_runtime::task;
-use aqueduct_telemetry::health::{Check, OnFailure};
+use aqueduct_runtime::task::{self, Owned};
+use aqueduct_telemetry::health::{Check, Health, OnFailure};
 use bytes::Bytes;
 
 use crate::descriptors::live::Live;
-use crate::edge::{Edge, Shared};
+use crate::edge::Edge;
 use crate::options::Options;
 
 /// A source of descriptors. Several count as one set; files they share must be equal.
@@ -87,6 +87,19 @@ impl Options {
         self.descriptors.iter().map(known).collect()
     }
 
+    /// What is known before the gateway runs, and what an earlier configuration was told by the same upstreams.
+    pub(crate) fn sets_after(&self, before: &Self, told: &[Option<Bytes>]) -> Sets {
+        let known = |source: &Descriptors| {
+            let Descriptors::Reflection { upstream: asked, .. } = source else { return None };
+            before.descriptors.iter().zip(told).find_map(|(source, set)| match source {
+                Descriptors::Reflection { upstream, .. } if upstream == asked => set.clone(),
+                _ => None,
+            })
+        };
+        let sets = self.descriptors.iter().zip(self.sets());
+        sets.map(|(source, set)| set.or_else(|| known(source))).collect()
+    }
+
     /// Whether the services of an upstream may be told by reflection that has not been read yet.
     pub(crate) fn is_unread(&self, upstream: &str, sets: &[Option<Bytes>]) -> bool {
         self.descriptors.iter().zip(sets).any(|(source, set)| match source {
@@ -133,26 +146,26 @@ pub(crate) fn fuzz_reflection(response: &Bytes) {
 }
 
 /// Registers the check of what reflection has to tell first. Before the gateway counts as started, as for the upstreams.
-pub(crate) fn register(shared: &Shared) -> Option<Check> {
-    let sources = &shared.options.descriptors;
-    let any = sources.iter().any(|source| matches!(source, Descriptors::Reflection { .. }));
-    any.then(|| shared.health.check("descriptors", OnFailure::Unavailable))
+pub(crate) fn register(options: &Options, health: &Health) -> Option<Check> {
+    let any = options.descriptors.iter().any(|source| matches!(source, Descriptors::Reflection { .. }));
+    any.then(|| health.check("descriptors", OnFailure::Unavailable))
 }
 
-/// Starts to look for changes. Called by one worker, which has the connections.
-pub(crate) fn watch(edge: &Rc<Edge>, check: Option<Check>) {
+/// Looks for changes until the tasks are dropped. Called by one worker, which has the connections.
+pub(crate) fn watch(edge: &Rc<Edge>, check: Option<Check>) -> Vec<Owned> {
     let live = Live::new(edge, check);
-    for (index, source) in edge.shared.options.descriptors.iter().enumerate() {
+    let follow = |(index, source): (usize, &Descriptors)| {
         let live = Rc::clone(&live);
         match source {
             Descriptors::Set { file: Some(path), .. } => {
-                task::spawn_local("descriptor-file", file::follow(live, index, path.clone()));
+                Some(task::spawn_local("descriptor-file", file::follow(live, index, path.clone())))
             }
-            Descriptors::Set { file: None, .. } => {}
+            Descriptors::Set { file: None, .. } => None,
             Descriptors::Reflection { upstream, every } => {
                 let told = reflection::follow((Rc::clone(edge), live), index, upstream.clone(), *every);
-                task::spawn_local("descriptor-reflection", told);
+                Some(task::spawn_local("descriptor-reflection", told))
             }
         }
-    }
+    };
+    live.options().descriptors.iter().enumerate().filter_map(follow).map(Owned::from).collect()
 }

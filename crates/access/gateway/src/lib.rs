@@ -7,6 +7,7 @@
 //! The way of a request is one function, `pipeline::carry`, and each of its stages is a module of that name under
 //! `stage/`. The gateway knows nothing of any service: descriptors and routes are all it is told.
 
+mod background;
 mod body;
 mod client;
 mod cors;
@@ -32,7 +33,7 @@ mod wire;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aqueduct_runtime::drain::{self, Drain, DrainHandle, Drained};
 use aqueduct_runtime::worker::{RuntimeStats, Workers};
@@ -74,6 +75,7 @@ pub enum StartError {
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
+    shared: Arc<Shared>,
     workers: Workers<()>,
     drain: DrainHandle,
     patience: std::time::Duration,
@@ -84,7 +86,8 @@ pub struct Gateway {
 impl Gateway {
     /// Binds every address and starts the workers. On an error nothing is left running.
     pub fn start(options: Options, observers: Observers<'_>) -> Result<Self, StartError> {
-        let compiled = options.compile().map_err(StartError::Invalid)?;
+        let options = Arc::new(options);
+        let compiled = options.compile(options.sets()).map_err(StartError::Invalid)?;
         let count = options.worker_count();
         let patience = options.timeouts.drain;
         let mut sockets: Vec<Vec<TcpListener>> = (0..count).map(|_| Vec::new()).collect();
@@ -99,24 +102,23 @@ impl Gateway {
         let families = Families::register(observers.registry);
         let durations = families.duration.clone();
         observers.health.watch_latency(move || durations.total());
-        let shared = Shared::new(options, compiled, families, observers.access, observers.health);
-        let checks = upstream::health::register(&shared);
-        let descriptors = descriptors::register(&shared);
+        let shared = Shared::new(compiled, families, observers.access, observers.health);
+        background::register(&options, &shared.health);
         let (handle, drain) = drain::channel();
         let (stop, stopped) = watch::channel(false);
         let sockets = Mutex::new(sockets);
+        let of_workers = Arc::clone(&shared);
         let workers = Workers::start("gateway", count, move |index| {
             let mut sockets = sockets.lock().unwrap_or_else(PoisonError::into_inner);
             let listeners = sockets.get_mut(index).map(std::mem::take).unwrap_or_default();
-            let edge = Edge::new(&shared);
+            let edge = Edge::new(&of_workers);
             task::spawn_local("routes", edge.clone().follow_routes());
             if index == 0 {
-                upstream::health::watch(&edge, checks.clone());
-                descriptors::watch(&edge, descriptors.clone());
+                task::spawn_local("background", background::follow(edge.clone()));
             }
             work(edge, listeners, drain.per_worker(), stopped.clone())
         })?;
-        Ok(Self { workers, drain: handle, patience, stop, addresses })
+        Ok(Self { shared, workers, drain: handle, patience, stop, addresses })
     }
 
     /// The addresses that are listened on; a port 0 is replaced by the one that was found.
@@ -127,6 +129,16 @@ impl Gateway {
     /// What the workers' runtimes have done, for the metrics.
     pub fn runtime_stats(&self) -> impl Fn() -> Vec<RuntimeStats> + Send + Sync + 'static {
         self.workers.stats_reader()
+    }
+
+    /// Uses other options from now on: all of them, or none when something is wrong. Requests in flight keep what they began
+    /// with, connections stay, and so do those to upstreams that are meant as before.
+    pub fn reload(&self, options: Options) -> Result<(), Vec<Problem>> {
+        let options = Arc::new(options);
+        let current = Arc::clone(&self.shared.compiled.borrow());
+        let compiled = options.compile(options.sets_after(&current.options, &current.sets))?;
+        self.shared.compiled.send_replace(Arc::new(compiled));
+        Ok(())
     }
 
     /// Resolves when a worker has ended by itself: a bug, after which the process should not go on.

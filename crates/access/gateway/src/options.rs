@@ -41,7 +41,7 @@ pub struct Listen {
 }
 
 /// A set of interchangeable gRPC servers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     /// `host:port` of each; names are resolved at each connect.
     pub endpoints: Vec<String>,
@@ -66,6 +66,13 @@ impl Upstream {
             connections: 4,
             health: true,
         }
+    }
+
+    /// Whether a connection that was opened for the other is as good as one opened for this.
+    pub(crate) fn connects_like(&self, other: &Self) -> bool {
+        let Self { endpoints: _, health: _, connect_timeout, idle_timeout, connections } = self;
+        (connect_timeout, idle_timeout, connections)
+            == (&other.connect_timeout, &other.idle_timeout, &other.connections)
     }
 }
 

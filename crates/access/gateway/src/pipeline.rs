@@ -54,7 +54,7 @@ async fn carry<B: RequestBody>(
     normalize::check_binary(&head.headers)?;
 
     exchange.enter(Stage::Deadline);
-    let times = &edge.shared.options.timeouts;
+    let times = &routes.options().timeouts;
     let deadline = deadline::decide(&mut head.headers, exchange.started(), method.timeout, times)?;
     // Timers are no finer than a millisecond: what has passed already is said here.
     if deadline.is_some_and(|deadline| deadline <= exchange.since()) {
@@ -63,7 +63,7 @@ async fn carry<B: RequestBody>(
 
     let work = async {
         exchange.enter(Stage::Pick);
-        let upstream = edge.upstream(method);
+        let upstream = &method.upstream;
         let mut endpoint = pick::pick(upstream)?;
 
         exchange.enter(Stage::Transcode);

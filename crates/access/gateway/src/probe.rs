@@ -11,7 +11,8 @@ use crate::reject::APPLICATION_JSON;
 
 /// The answer, when the path is that of a probe.
 pub(crate) fn answer(edge: &Edge, head: &Parts) -> Option<Response<Body>> {
-    let probes = edge.shared.options.probes.as_ref()?;
+    let options = edge.options();
+    let probes = options.probes.as_ref()?;
     let health = &edge.shared.health;
     let path = head.uri.path();
     let probe = match path {

@@ -1,5 +1,5 @@
-//! What the descriptors and the routes of the configuration say, compiled. It is replaced as a whole when descriptors
-//! change; a request keeps the one that it began with until it ends.
+//! The configuration in use, its descriptors and routes compiled. It is replaced as a whole when a part of it changes; a
+//! request keeps the one that it began with until it ends.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -10,14 +10,17 @@ use aqueduct_transcode::{Binding, Router, Schema};
 use foldhash::fast::RandomState;
 use http::uri::PathAndQuery;
 
-use crate::edge::Shared;
-use crate::metrics::MethodMetrics;
-use crate::options::{Compat, Route};
+use crate::descriptors::Sets;
+use crate::metrics::{Families, MethodMetrics};
+use crate::options::{Compat, Options, Route};
 use crate::upstream::Upstream;
 
 /// The part that all workers have in common. Immutable.
 #[derive(Debug)]
 pub(crate) struct Compiled {
+    pub(crate) options: Arc<Options>,
+    /// What the sources of the descriptors had told when the schema was made of it.
+    pub(crate) sets: Sets,
     pub(crate) schema: Schema,
     pub(crate) router: Router,
     unread: Box<[Unread]>,
@@ -32,12 +35,12 @@ pub(crate) struct Unread {
 
 impl Compiled {
     /// A route whose service is not in the schema is one whose descriptors have not been read yet.
-    pub(crate) fn new(schema: Schema, router: Router, routes: &[Route]) -> Self {
-        let unread = routes.iter().filter(|route| schema.service(&route.service).is_none());
+    pub(crate) fn new(options: Arc<Options>, sets: Sets, schema: Schema, router: Router) -> Self {
+        let unread = options.routes.iter().filter(|route| schema.service(&route.service).is_none());
         let unread = unread
             .map(|route| Unread { service: route.service.clone(), upstream: route.upstream.clone() })
             .collect();
-        Self { schema, router, unread }
+        Self { options, sets, schema, router, unread }
     }
 }
 
@@ -53,25 +56,33 @@ pub(crate) struct MethodRoute {
     pub(crate) metrics: MethodMetrics,
     /// What the configuration says of its service.
     pub(crate) route: Rc<Route>,
-    /// Which of the worker's upstreams.
-    pub(crate) upstream: usize,
+    pub(crate) upstream: Rc<Upstream>,
 }
 
-/// One worker's routes: the common part, and the methods with the worker's own metrics.
+/// One worker's routes: the common part, and the methods with the worker's own metrics and connections.
 #[derive(Debug)]
 pub(crate) struct Routes {
     compiled: Arc<Compiled>,
+    upstreams: Vec<Rc<Upstream>>,
     methods: HashMap<Box<str>, Rc<MethodRoute>, RandomState>,
     by_binding: Vec<Option<Rc<MethodRoute>>>,
     /// Whether a route follows grpc-gateway's conventions, some of which concern finding it.
     any_compat: bool,
+    max_in_flight: usize,
 }
 
 impl Routes {
-    pub(crate) fn new(compiled: Arc<Compiled>, shared: &Shared, upstreams: &[Upstream]) -> Rc<Self> {
+    /// Upstreams that are as they were `before` keep their connections.
+    pub(crate) fn new(compiled: Arc<Compiled>, families: &Families, before: &[Rc<Upstream>]) -> Rc<Self> {
+        let options = &compiled.options;
+        let upstreams: Vec<_> = options
+            .upstreams
+            .iter()
+            .map(|(name, options)| Upstream::new(name, options, families, before))
+            .collect();
         let mut methods: HashMap<Box<str>, Rc<MethodRoute>, RandomState> = HashMap::default();
-        for route in &shared.options.routes {
-            let upstream = upstreams.iter().position(|upstream| upstream.name == route.upstream);
+        for route in &options.routes {
+            let upstream = upstreams.iter().find(|upstream| upstream.name == route.upstream);
             let (Some(upstream), Some(service)) = (upstream, compiled.schema.service(&route.service)) else {
                 continue;
             };
@@ -80,22 +91,45 @@ impl Routes {
                 let Ok(path) = PathAndQuery::try_from(method.grpc_path()) else { continue };
                 let name: Box<str> = method.grpc_path().trim_start_matches('/').into();
                 let streams = method.client_streaming() || method.server_streaming();
-                let timeout = route.timeout.unwrap_or(shared.options.timeouts.request);
+                let timeout = route.timeout.unwrap_or(options.timeouts.request);
                 let method_route = MethodRoute {
                     path,
                     timeout: (!streams).then_some(timeout),
-                    metrics: shared.families.method(&name),
+                    metrics: families.method(&name),
                     name,
                     route: Rc::clone(&route),
-                    upstream,
+                    upstream: Rc::clone(upstream),
                 };
                 methods.insert(method.grpc_path().into(), Rc::new(method_route));
             }
         }
-        let any_compat = shared.options.routes.iter().any(|route| route.compat == Compat::GrpcGateway);
+        let any_compat = options.routes.iter().any(|route| route.compat == Compat::GrpcGateway);
         let bindings = compiled.router.bindings().iter();
         let by_binding = bindings.map(|binding| methods.get(binding.grpc_path()).cloned()).collect();
-        Rc::new(Self { compiled, methods, by_binding, any_compat })
+        let max_in_flight = options.per_worker(options.limits.requests);
+        Rc::new(Self { compiled, upstreams, methods, by_binding, any_compat, max_in_flight })
+    }
+
+    pub(crate) fn options(&self) -> &Arc<Options> {
+        &self.compiled.options
+    }
+
+    pub(crate) fn compiled(&self) -> &Compiled {
+        &self.compiled
+    }
+
+    pub(crate) fn upstreams(&self) -> &[Rc<Upstream>] {
+        &self.upstreams
+    }
+
+    /// The upstream of this name.
+    pub(crate) fn upstream(&self, name: &str) -> Option<&Rc<Upstream>> {
+        self.upstreams.iter().find(|upstream| upstream.name == name)
+    }
+
+    /// Requests that one worker may have in flight.
+    pub(crate) fn max_in_flight(&self) -> usize {
+        self.max_in_flight
     }
 
     pub(crate) fn schema(&self) -> &Schema {

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::client::{Client, Overdue, Socket};
 use crate::edge::Edge;
-use crate::options::Limits;
+use crate::options::{Limits, Timeouts};
 use crate::pipeline;
 
 /// The pause after an accept failed, for instance for want of file descriptors: trying at once would only spin.
@@ -29,7 +29,8 @@ const CONNECTION_WINDOW: u32 = 1 << 20;
 
 /// Accepts until the drain begins; then returns, and the connections go on by themselves, each holding a guard.
 pub(crate) async fn accept(edge: Rc<Edge>, listener: TcpListener, drain: Drain) {
-    let slots = Arc::new(Semaphore::new(edge.shared.per_worker(edge.shared.options.limits.connections)));
+    let options = edge.options();
+    let slots = Arc::new(Semaphore::new(options.per_worker(options.limits.connections)));
     let _accepting = drain.guard();
     loop {
         let accepted = async {
@@ -68,12 +69,13 @@ async fn serve(edge: &Rc<Edge>, stream: TcpStream, address: SocketAddr, drain: &
         // The client is gone already.
         return;
     }
+    let options = edge.options();
     let client = Client::new(address);
     let mut socket = Socket::new(stream, Rc::clone(&client));
     let http2 = tokio::select! {
         biased;
         http2 = socket.sniff_http2() => http2,
-        _ = client.overdue(&edge.shared.options.timeouts) => return,
+        _ = client.overdue(&options.timeouts) => return,
         () = drain.started() => return,
     };
     let service = service_fn(|request| {
@@ -82,12 +84,12 @@ async fn serve(edge: &Rc<Edge>, stream: TcpStream, address: SocketAddr, drain: &
     });
     match http2 {
         Ok(true) => {
-            let connection = http2_builder(&edge.shared.options.limits).serve_connection(socket, service);
-            run(edge, &client, drain, connection, http2::Connection::graceful_shutdown).await;
+            let connection = http2_builder(&options.limits).serve_connection(socket, service);
+            run(&options.timeouts, &client, drain, connection, http2::Connection::graceful_shutdown).await;
         }
         Ok(false) => {
-            let connection = http1_builder(&edge.shared.options.limits).serve_connection(socket, service);
-            run(edge, &client, drain, connection, http1::Connection::graceful_shutdown).await;
+            let connection = http1_builder(&options.limits).serve_connection(socket, service);
+            run(&options.timeouts, &client, drain, connection, http1::Connection::graceful_shutdown).await;
         }
         Err(_) => {}
     }
@@ -115,7 +117,7 @@ fn http2_builder(limits: &Limits) -> http2::Builder<LocalExecutor> {
 
 /// Drives a connection. A drain, or a long silence, lets what is in flight finish and tells the client to go.
 async fn run<C: Future<Output = hyper::Result<()>>>(
-    edge: &Edge,
+    times: &Timeouts,
     client: &Client,
     drain: &Drain,
     connection: C,
@@ -129,7 +131,7 @@ async fn run<C: Future<Output = hyper::Result<()>>>(
             biased;
             result = &mut connection => break result,
             () = drain.started(), if !leaving => {}
-            overdue = client.overdue(&edge.shared.options.timeouts), if !leaving => {
+            overdue = client.overdue(times), if !leaving => {
                 if overdue == Overdue::Head {
                     tracing::debug!(client = %client.address, "a request head came too slowly");
                     return;

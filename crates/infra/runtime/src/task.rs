@@ -39,6 +39,23 @@ where
     tokio::task::spawn_local(Tracked::new(name, future))
 }
 
+/// A task that ends with its owner. It may still run to its next await when the owner is dropped.
+#[derive(Debug)]
+#[must_use = "the task ends as soon as this is dropped"]
+pub struct Owned<T = ()>(JoinHandle<T>);
+
+impl<T> From<JoinHandle<T>> for Owned<T> {
+    fn from(handle: JoinHandle<T>) -> Self {
+        Self(handle)
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// The tasks of one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TaskCount {

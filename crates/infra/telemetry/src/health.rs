@@ -31,6 +31,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     checks: Vec<CheckState>,
+    /// The id of the next check.
+    next: u64,
     started: bool,
     /// Whether every check has passed once; never taken back.
     joined: bool,
@@ -39,6 +41,7 @@ struct State {
 
 #[derive(Debug)]
 struct CheckState {
+    id: u64,
     name: String,
     on_failure: OnFailure,
     ok: bool,
@@ -114,20 +117,27 @@ impl Health {
         Self { shared: Arc::new(shared) }
     }
 
-    /// The check of this name, which counts as failing until its owner reports. Asking again gives the same check.
+    /// The check of this name. Asking again gives the same check, with this meaning from now on. A new one counts as
+    /// failing until its owner reports; of a process that is ready already that would say too much: there it counts as
+    /// passing until then.
     /// Configured checks must be there before [`set_started`](Self::set_started): that is when joining is decided.
     pub fn check(&self, name: &str, on_failure: OnFailure) -> Check {
         let (shared, now) = (Arc::clone(&self.shared), Instant::now());
         let mut state = self.shared.lock();
-        let index = state.checks.iter().position(|check| check.name == name).unwrap_or_else(|| {
-            let detail = "not reported yet".to_owned();
+        let known = state.checks.iter_mut().find(|check| check.name == name).map(|check| {
+            check.on_failure = on_failure;
+            check.id
+        });
+        let id = known.unwrap_or_else(|| {
+            let (id, ok, detail) = (state.next, state.joined, "not reported yet".to_owned());
             let name = name.to_owned();
-            state.checks.push(CheckState { name, on_failure, ok: false, detail, since: now, reported: now });
-            state.checks.len() - 1
+            state.next += 1;
+            state.checks.push(CheckState { id, name, on_failure, ok, detail, since: now, reported: now });
+            id
         });
         drop(state);
         self.shared.update(|_| {});
-        Check { shared, index }
+        Check { shared, id }
     }
 
     /// The process has set itself up: it is ready as soon as all checks pass.
@@ -155,7 +165,7 @@ impl Health {
 #[derive(Debug, Clone)]
 pub struct Check {
     shared: Arc<Shared>,
-    index: usize,
+    id: u64,
 }
 
 impl Check {
@@ -169,11 +179,17 @@ impl Check {
         self.set(false, detail);
     }
 
+    /// The dependency is none any more. What is still reported of it is ignored.
+    pub fn remove(&self) {
+        self.shared.update(|state| state.checks.retain(|check| check.id != self.id));
+    }
+
     /// Either of the two.
     pub fn set(&self, ok: bool, detail: impl Into<String>) {
         let detail = detail.into();
         self.shared.update(|state| {
-            let check = &mut state.checks[self.index];
+            // It may have been removed.
+            let Some(check) = state.checks.iter_mut().find(|check| check.id == self.id) else { return };
             let now = Instant::now();
             if check.ok != ok {
                 check.since = now;

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use crate::descriptors::Sets;
 use crate::edge::{Edge, Shared};
 use crate::metrics::ReloadMetrics;
-use crate::options::Problem;
+use crate::options::{Options, Problem};
 
 /// Distinct messages of one trouble that are logged; it may alternate between several.
 const MAX_TOLD: usize = 16;
@@ -21,6 +21,8 @@ const MAX_TOLD: usize = 16;
 #[derive(Debug)]
 pub(super) struct Live {
     shared: Arc<Shared>,
+    /// The configuration that names the sources. Once another one is in use, nothing that was read for this one is.
+    options: Arc<Options>,
     check: Option<Check>,
     metrics: ReloadMetrics,
     sources: Mutex<Vec<Source>>,
@@ -72,22 +74,32 @@ impl Trouble {
 impl Live {
     pub(super) fn new(edge: &Edge, check: Option<Check>) -> Rc<Self> {
         let shared = Arc::clone(&edge.shared);
-        let options = &shared.options;
-        let sources = options.descriptors.iter().zip(options.sets()).map(|(source, set)| Source {
+        let routes = edge.routes();
+        let options = Arc::clone(routes.options());
+        let sources = options.descriptors.iter().zip(&routes.compiled().sets).map(|(source, set)| Source {
             name: source.name(),
             live: set.clone(),
-            newest: set,
+            newest: set.clone(),
             unavailable: Trouble::default(),
             invalid: Trouble::default(),
         });
         let sources = Mutex::new(sources.collect());
         let metrics = shared.families.reloads();
-        Rc::new(Self { shared, check, metrics, sources })
+        let live = Self { shared, options, check, metrics, sources };
+        // What an earlier configuration was told may be all there.
+        if let Ok(sources) = live.sources.try_lock() {
+            live.show(&sources);
+        }
+        Rc::new(live)
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
     }
 
     /// The time between two looks.
     pub(super) fn poll(&self) -> Duration {
-        self.shared.options.timeouts.poll
+        self.options.timeouts.poll
     }
 
     /// Whether something of this source is in use.
@@ -166,14 +178,22 @@ impl Live {
 
     /// Compiles everything, and hands it to the workers if it is good. Requests in flight keep the routes they have.
     async fn swap(&self, sets: Sets) -> Result<(), String> {
-        let shared = Arc::clone(&self.shared);
+        let options = Arc::clone(&self.options);
         // A large set takes longer than a request should wait.
-        let compiled = tokio::task::spawn_blocking(move || shared.options.compile_with(&sets)).await;
+        let compiled = tokio::task::spawn_blocking(move || options.compile(sets)).await;
         let compiled =
             compiled.map_err(|error| error.to_string())?.map_err(|problems| describe(&problems))?;
         let (services, bindings) = (compiled.schema.services().len(), compiled.router.bindings().len());
-        tracing::info!(services, bindings, "new descriptors are in use");
-        self.shared.compiled.send_replace(Arc::new(compiled));
+        let is_meant = self.shared.compiled.send_if_modified(|current| {
+            let is_meant = Arc::ptr_eq(&current.options, &self.options);
+            if is_meant {
+                *current = Arc::new(compiled);
+            }
+            is_meant
+        });
+        if is_meant {
+            tracing::info!(services, bindings, "new descriptors are in use");
+        }
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::descriptors::files::{Files, refused};
 use crate::descriptors::live::Live;
 use crate::edge::Edge;
+use crate::reject::Reject;
 use crate::stage::pick;
 use crate::upstream::call::{self, Question};
 use crate::upstream::endpoint::Endpoint;
@@ -30,8 +31,7 @@ const FILE_CONTAINING_SYMBOL: u8 = 4;
 
 /// Asks the upstream until the worker ends: often until its descriptors are live, then every `every`.
 pub(super) async fn follow((edge, live): (Rc<Edge>, Rc<Live>), index: usize, name: String, every: Duration) {
-    let upstream = edge.upstreams.iter().find(|upstream| upstream.name == name);
-    let routes = edge.shared.options.routes.iter().filter(|route| route.upstream == name);
+    let routes = live.options().routes.iter().filter(|route| route.upstream == name);
     let services: Vec<String> = routes.map(|route| route.service.clone()).collect();
     let mut ticks = interval(live.poll().min(every));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -44,7 +44,7 @@ pub(super) async fn follow((edge, live): (Rc<Edge>, Rc<Live>), index: usize, nam
             continue;
         }
         asked = Some(Instant::now());
-        let chosen = endpoint.take().map_or_else(|| pick::pick(upstream).cloned(), Ok);
+        let chosen = endpoint.take().map_or_else(|| choose(&edge, &name), Ok);
         let read = match &chosen {
             Ok(chosen) => read(chosen, &services).await,
             Err(reject) => Err(reject.inside().to_owned()),
@@ -57,6 +57,11 @@ pub(super) async fn follow((edge, live): (Rc<Edge>, Rc<Live>), index: usize, nam
             Err(why) => live.unavailable(index, why).await,
         }
     }
+}
+
+fn choose(edge: &Edge, name: &str) -> Result<Rc<Endpoint>, Reject> {
+    let routes = edge.routes();
+    routes.upstream(name).ok_or_else(pick::gone).and_then(|upstream| pick::pick(upstream).cloned())
 }
 
 /// The files of the services and all that they import.

@@ -1,12 +1,14 @@
 //! What is wrong with a gateway's options, all of it; and the routes that good ones make.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aqueduct_transcode::{Router, Schema, Service};
 use bytes::Bytes;
 
 use super::Options;
 use crate::cors::Cors;
+use crate::descriptors::Sets;
 use crate::routes::Compiled;
 
 /// One thing that is wrong with the options.
@@ -27,12 +29,12 @@ impl fmt::Display for Problem {
 impl Options {
     /// Reports everything that is wrong, in the order of the configuration file; empty when a gateway can start.
     pub fn validate(&self) -> Vec<Problem> {
-        self.compile().err().unwrap_or_default()
+        self.check(&self.sets()).err().unwrap_or_default()
     }
 
     /// The bindings that a gateway would route by, each route with its own options; or all that is wrong.
     pub fn bindings(&self) -> Result<Router, Vec<Problem>> {
-        self.compile().map(|compiled| compiled.router)
+        self.check(&self.sets()).map(|(_, router)| router)
     }
 
     /// The number of workers that `workers: 0` stands for is decided here.
@@ -43,12 +45,18 @@ impl Options {
         }
     }
 
-    pub(crate) fn compile(&self) -> Result<Compiled, Vec<Problem>> {
-        self.compile_with(&self.sets())
+    /// The share of a bound that one worker may use; at least one.
+    pub(crate) fn per_worker(&self, bound: usize) -> usize {
+        bound.div_ceil(self.worker_count()).max(1)
     }
 
-    /// The same with what the sources of the descriptors say now.
-    pub(crate) fn compile_with(&self, sets: &[Option<Bytes>]) -> Result<Compiled, Vec<Problem>> {
+    /// The configuration as the workers use it, with what the sources of the descriptors say now.
+    pub(crate) fn compile(self: &Arc<Self>, sets: Sets) -> Result<Compiled, Vec<Problem>> {
+        let (schema, router) = self.check(&sets)?;
+        Ok(Compiled::new(Arc::clone(self), sets, schema, router))
+    }
+
+    fn check(&self, sets: &[Option<Bytes>]) -> Result<(Schema, Router), Vec<Problem>> {
         let mut problems = Vec::new();
         let mut problem = |path: String, message: String| problems.push(Problem { path, message });
         if self.listen.is_empty() {
@@ -69,9 +77,7 @@ impl Options {
         let schema = self.schema(sets, &mut problem);
         let router = self.router(schema.as_ref(), sets, &mut problem);
         match (schema, router) {
-            (Some(schema), Some(router)) if problems.is_empty() => {
-                Ok(Compiled::new(schema, router, &self.routes))
-            }
+            (Some(schema), Some(router)) if problems.is_empty() => Ok((schema, router)),
             _ => Err(problems),
         }
     }

@@ -10,12 +10,17 @@ use crate::upstream::Upstream;
 use crate::upstream::endpoint::Endpoint;
 
 /// The next endpoint in turn.
-pub(crate) fn pick(upstream: Option<&Upstream>) -> Result<&Rc<Endpoint>, Reject> {
-    let upstream = upstream.ok_or_else(|| none("the route's upstream"))?;
+pub(crate) fn pick(upstream: &Upstream) -> Result<&Rc<Endpoint>, Reject> {
     let turn = upstream.next.get();
     upstream.next.set(turn.wrapping_add(1));
     let index = turn.checked_rem(upstream.endpoints.len()).unwrap_or(0);
     upstream.endpoints.get(index).ok_or_else(|| none(&upstream.name))
+}
+
+/// The configuration that named the upstream is not in use any more.
+#[cold]
+pub(crate) fn gone() -> Reject {
+    Reject::new(Stage::Pick, "no_endpoint", Code::Unavailable, "the upstream is not configured any more")
 }
 
 #[cold]
@@ -32,16 +37,15 @@ mod tests {
 
     #[test]
     fn endpoints_take_turns_and_an_empty_upstream_is_unavailable() {
-        let options = options::Upstream::new(vec![]);
         let families = Families::register(&Registry::new());
-        let endpoint =
-            |address| Endpoint::new(address, &options, Rc::new(families.endpoint("x", address))).unwrap();
-        let endpoints = vec![endpoint("a:1"), endpoint("b:1"), endpoint("c:1")];
-        let mut upstream =
-            Upstream { name: "x".into(), endpoints, next: std::cell::Cell::new(usize::MAX - 1) };
-        let turns: Vec<_> = (0..6).map(|_| pick(Some(&upstream)).unwrap().address().to_owned()).collect();
+        let upstream = |addresses: &[&str]| {
+            let addresses = addresses.iter().map(ToString::to_string).collect();
+            Upstream::new("x", &options::Upstream::new(addresses), &families, &[])
+        };
+        let three = upstream(&["a:1", "b:1", "c:1"]);
+        three.next.set(usize::MAX - 1);
+        let turns: Vec<_> = (0..6).map(|_| pick(&three).unwrap().address().to_owned()).collect();
         assert_eq!(turns[3..], ["b:1", "c:1", "a:1"], "after the counter has wrapped");
-        upstream.endpoints.clear();
-        assert_eq!(pick(Some(&upstream)).unwrap_err().code(), Code::Unavailable);
+        assert_eq!(pick(&upstream(&[])).unwrap_err().code(), Code::Unavailable);
     }
 }

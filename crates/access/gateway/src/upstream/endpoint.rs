@@ -111,6 +111,15 @@ impl Endpoint {
     }
 }
 
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        // No configuration names it any more: what is in flight ends in peace, and nothing new begins.
+        for connection in self.connections.take() {
+            connection.retire();
+        }
+    }
+}
+
 /// Marks a dial in progress until it is dropped, so that a caller who goes away in the middle leaves nobody waiting.
 struct Dialing<'a> {
     endpoint: &'a Endpoint,

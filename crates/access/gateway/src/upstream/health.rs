@@ -8,14 +8,15 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use aqueduct_runtime::task;
-use aqueduct_telemetry::health::{Check, OnFailure};
+use aqueduct_runtime::task::{self, Owned};
+use aqueduct_telemetry::health::{Check, Health, OnFailure};
 use aqueduct_transcode::Code;
 use bytes::Bytes;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::edge::{Edge, Shared};
+use crate::edge::Edge;
 use crate::grpc::FRAME_HEAD;
+use crate::options::Options;
 use crate::stage::pick;
 use crate::upstream::call::{self, Question};
 use crate::wire::{self, Value};
@@ -30,35 +31,54 @@ const MAX_DEPENDENCIES: usize = 64;
 
 /// Registers the check of every upstream that is asked. Before the gateway counts as started: joining waits for the checks
 /// that are known by then.
-pub(crate) fn register(shared: &Shared) -> Vec<(String, Check)> {
-    let asked: Vec<_> = shared
-        .options
-        .upstreams
-        .iter()
-        .filter(|(_, upstream)| upstream.health)
-        .map(|(name, _)| name)
-        .collect();
+pub(crate) fn register(options: &Options, health: &Health) -> Vec<(String, Check)> {
+    let asked = options.upstreams.iter().filter(|(_, upstream)| upstream.health);
+    let asked: Vec<_> = asked.map(|(name, _)| name).collect();
     // One of many that is down is not the end.
     let on_failure = if asked.len() > 1 { OnFailure::Degraded } else { OnFailure::Unavailable };
-    asked.into_iter().map(|name| (name.clone(), shared.health.check(name, on_failure))).collect()
+    asked.into_iter().map(|name| (name.clone(), health.check(name, on_failure))).collect()
 }
 
-/// Starts asking. Called by one worker, which has the connections.
-pub(crate) fn watch(edge: &Rc<Edge>, checks: Vec<(String, Check)>) {
-    for (name, check) in checks {
-        if let Some(index) = edge.upstreams.iter().position(|upstream| upstream.name == name) {
-            task::spawn_local("upstream-health", ask_forever(Rc::clone(edge), index, check));
+/// Those who ask, by upstream. One worker has them, since it has the connections.
+#[derive(Debug, Default)]
+pub(crate) struct Asking(HashMap<String, (Check, Owned)>);
+
+impl Asking {
+    /// Asks these upstreams from now on, and no others. Who is asked already goes on being asked.
+    pub(crate) fn only(&mut self, edge: &Rc<Edge>, checks: Vec<(String, Check)>) {
+        let gone = self.0.extract_if(|name, _| checks.iter().all(|(wanted, _)| wanted != name));
+        for (_, (check, _asking)) in gone {
+            check.remove();
+        }
+        for (name, check) in checks {
+            self.0.entry(name).or_insert_with_key(|name| {
+                let ask = ask_forever(Rc::clone(edge), name.clone(), check.clone());
+                (check, task::spawn_local("upstream-health", ask).into())
+            });
         }
     }
 }
 
-async fn ask_forever(edge: Rc<Edge>, index: usize, check: Check) {
-    let mut dependencies: HashMap<String, Check> = HashMap::new();
+/// What an upstream says it depends on. The checks end with whoever sets them.
+#[derive(Debug, Default)]
+struct Dependencies(HashMap<String, Check>);
+
+impl Drop for Dependencies {
+    fn drop(&mut self) {
+        for (_, check) in self.0.drain() {
+            check.remove();
+        }
+    }
+}
+
+async fn ask_forever(edge: Rc<Edge>, upstream: String, check: Check) {
+    let mut dependencies = Dependencies::default();
+    let dependencies = &mut dependencies.0;
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match ask(&edge, index).await {
+        match ask(&edge, &upstream).await {
             Ok(statuses) => {
                 check.ok("");
                 for (name, serving) in statuses {
@@ -83,8 +103,8 @@ async fn ask_forever(edge: Rc<Edge>, index: usize, check: Check) {
 }
 
 /// The upstream's dependencies and whether each is well; `Err` when the upstream itself is not.
-async fn ask(edge: &Edge, index: usize) -> Result<Vec<(String, bool)>, String> {
-    match call(edge, index, "/grpc.health.v1.Health/List").await? {
+async fn ask(edge: &Edge, upstream: &str) -> Result<Vec<(String, bool)>, String> {
+    match call(edge, upstream, "/grpc.health.v1.Health/List").await? {
         (Code::Ok, answer) => {
             let statuses = parse_list(&answer).ok_or("the health answer is malformed")?;
             if statuses.iter().any(|(name, serving)| name.is_empty() && !serving) {
@@ -93,7 +113,7 @@ async fn ask(edge: &Edge, index: usize) -> Result<Vec<(String, bool)>, String> {
             // Names with a dot are services, the others what they depend on.
             Ok(statuses.into_iter().filter(|(name, _)| !name.is_empty() && !name.contains('.')).collect())
         }
-        _ => match call(edge, index, "/grpc.health.v1.Health/Check").await? {
+        _ => match call(edge, upstream, "/grpc.health.v1.Health/Check").await? {
             (Code::Ok, answer) if parse_status(&answer) != Some(SERVING) => {
                 Err("the upstream says that it is not serving".into())
             }
@@ -105,8 +125,10 @@ async fn ask(edge: &Edge, index: usize) -> Result<Vec<(String, bool)>, String> {
 }
 
 /// Calls a unary method with an empty message.
-async fn call(edge: &Edge, index: usize, path: &'static str) -> Result<(Code, Bytes), String> {
-    let endpoint = pick::pick(edge.upstreams.get(index)).map_err(|reject| reject.inside().to_owned())?;
+async fn call(edge: &Edge, upstream: &str, path: &'static str) -> Result<(Code, Bytes), String> {
+    let routes = edge.routes();
+    let endpoint = routes.upstream(upstream).ok_or_else(pick::gone).and_then(|upstream| pick::pick(upstream));
+    let endpoint = endpoint.map_err(|reject| reject.inside().to_owned())?;
     let frames = Bytes::from_static(&[0; FRAME_HEAD]);
     let question = Question { path, frames, patience: PATIENCE, answers: 1, limit: LIMIT };
     let mut reply = call::call(endpoint, question).await?;

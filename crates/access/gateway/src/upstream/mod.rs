@@ -8,13 +8,40 @@ pub(crate) mod health;
 use std::cell::Cell;
 use std::rc::Rc;
 
+use crate::metrics::Families;
+use crate::options;
 use crate::upstream::endpoint::Endpoint;
 
 /// A named set of interchangeable endpoints, as one worker sees it.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pub(crate) name: String,
+    options: options::Upstream,
     pub(crate) endpoints: Vec<Rc<Endpoint>>,
     /// Where the round robin goes on.
     pub(crate) next: Cell<usize>,
+}
+
+impl Upstream {
+    /// The upstream as it was `before`, when nothing of it changed; otherwise another one, with the connections to those
+    /// endpoints that are still meant.
+    pub(crate) fn new(
+        name: &str,
+        options: &options::Upstream,
+        families: &Families,
+        before: &[Rc<Self>],
+    ) -> Rc<Self> {
+        let before = before.iter().find(|upstream| upstream.name == name);
+        if let Some(same) = before.filter(|before| before.options == *options) {
+            return Rc::clone(same);
+        }
+        let endpoint = |address: &String| {
+            let known = before.filter(|before| before.options.connects_like(options)).and_then(|before| {
+                before.endpoints.iter().find(|endpoint| endpoint.address() == address).cloned()
+            });
+            known.or_else(|| Endpoint::new(address, options, Rc::new(families.endpoint(name, address))))
+        };
+        let endpoints = options.endpoints.iter().filter_map(endpoint).collect();
+        Rc::new(Self { name: name.to_owned(), options: options.clone(), endpoints, next: Cell::new(0) })
+    }
 }

@@ -13,6 +13,7 @@ mod http;
 mod lifecycle;
 mod raw;
 mod reflector;
+mod reload;
 mod setup;
 mod streams;
 mod transcoded;

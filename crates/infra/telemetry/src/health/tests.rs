@@ -184,3 +184,21 @@ async fn the_latency_forgets_what_is_old() {
     check_query(&health, Some("metrics=latency_ms"), 200, r#"{"latency_ms":0}"#);
     sampler.abort();
 }
+
+#[test]
+fn a_check_that_is_removed_counts_no_more_and_a_late_one_counts_once_it_has_reported() {
+    let health = Health::new();
+    let first = health.check("first", OnFailure::Unavailable);
+    first.ok("");
+    health.set_started();
+    let late = health.check("late", OnFailure::Unavailable);
+    assert_eq!(health.status(), Status::Ok, "nobody has said that it fails");
+    late.failed("down");
+    assert_eq!(health.status(), Status::Unavailable);
+    late.remove();
+    assert_eq!(health.status(), Status::Ok);
+    late.failed("still down");
+    assert_eq!(health.status(), Status::Ok);
+    first.failed("away");
+    assert_eq!(health.status(), Status::Unavailable, "the others are who they were");
+}

@@ -75,7 +75,8 @@ impl Asked<'_> {
             let upload = Upload::new((self.edge, self.routes), self.found, self.head, body);
             return Ok((Payload::Stream(Outgoing::json(upload)), 0));
         }
-        let (frame, length) = request::whole(self.edge, (self.found, kind), self.head, body).await?;
+        let (frame, length) =
+            request::whole((self.edge, self.routes.options()), (self.found, kind), self.head, body).await?;
         Ok((Payload::Whole(frame), length))
     }
 
@@ -106,7 +107,7 @@ impl Asked<'_> {
             // What is said of the upstream's bytes is not true of the JSON.
             response.headers_mut().remove(CONTENT_ENCODING);
         }
-        let limit = self.edge.shared.options.limits.message_bytes;
+        let limit = self.routes.options().limits.message_bytes;
         let messages = Messages::new(answer, limit, self.compat, fault);
         match form {
             Form::Unary => self.unary(messages, response).await,
@@ -164,7 +165,7 @@ impl Asked<'_> {
         (form, deadline): (stream::Form, Option<Instant>),
         mut response: Response<Body>,
     ) -> Result<Response<Body>, Reject> {
-        let keep_alive = self.edge.shared.options.timeouts.keep_alive;
+        let keep_alive = self.routes.options().timeouts.keep_alive;
         let next = std::future::poll_fn(|cx| messages.poll_next(cx));
         let first = match form {
             stream::Form::Json(Style::Events) => match tokio::time::timeout(keep_alive, next).await {

@@ -11,7 +11,7 @@ use http::request::Parts;
 
 use crate::edge::Edge;
 use crate::grpc::{FRAME_HEAD, seal};
-use crate::options::Compat;
+use crate::options::{Compat, Options};
 use crate::outgoing::broken;
 use crate::reject::Reject;
 use crate::stage::Stage;
@@ -52,7 +52,7 @@ impl Kind {
 
 /// Reads the client's body and makes the framed request message. Also tells how long the body was.
 pub(crate) async fn whole<B: RequestBody>(
-    edge: &Edge,
+    (edge, options): (&Edge, &Options),
     (found, kind): (&Match<'_>, Kind),
     head: &Parts,
     body: B,
@@ -60,7 +60,7 @@ pub(crate) async fn whole<B: RequestBody>(
     let body = if kind == Kind::None {
         Bytes::new()
     } else {
-        read_body(body, edge.shared.options.limits.body_bytes, edge.shared.options.timeouts.body).await?
+        read_body(body, options.limits.body_bytes, options.timeouts.body).await?
     };
     if kind == Kind::Json && !body.is_empty() {
         check_content_type(&head.headers)?;

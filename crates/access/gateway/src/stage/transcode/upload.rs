@@ -100,7 +100,7 @@ impl<B: RequestBody> Upload<B> {
             content,
             ended: false,
             patience: Patience {
-                most: edge.shared.options.timeouts.body,
+                most: routes.options().timeouts.body,
                 between_messages: !found.binding.server_streaming(),
                 wait: None,
             },
@@ -144,7 +144,7 @@ impl<B: RequestBody> Upload<B> {
         let Self { edge, routes, found, uri, content, ended, .. } = self;
         let Some(found) = routes.router().attach(found) else { return Ok(Step::End) };
         let request = |body| JsonRequest { path: uri.path(), query: uri.query(), body };
-        let (start, limit) = (out.len(), edge.shared.options.limits.body_bytes);
+        let (start, limit) = (out.len(), routes.options().limits.body_bytes);
         match content {
             Content::Json { splitter, buffer } => match splitter.next(buffer, *ended)? {
                 Split::Element { range, .. } if range.len() > limit => return Err(too_large(limit)),
