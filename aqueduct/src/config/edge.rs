@@ -100,6 +100,7 @@ fn timeouts(fields: &mut Fields<'_>, timeouts: &mut Timeouts) {
     fields.set("max_request", &mut timeouts.max_request, positive);
     fields.set("head", &mut timeouts.head, positive);
     fields.set("body", &mut timeouts.body, positive);
+    fields.set("write", &mut timeouts.write, positive);
     fields.set("idle", &mut timeouts.idle, positive);
     fields.set("keep_alive", &mut timeouts.keep_alive, positive);
     fields.set("drain", &mut timeouts.drain, |value| value.duration(Duration::ZERO..=LONGEST));

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use bytes::BytesMut;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -26,6 +27,8 @@ pub(crate) struct Client {
     head_since: Cell<Option<Instant>>,
     /// HTTP/2: bytes between requests may be pings or window updates as well as heads.
     multiplexed: Cell<bool>,
+    /// HTTP/1: since when the client has taken nothing of what we write.
+    stalled_since: Cell<Option<Instant>>,
 }
 
 /// Why a connection should end.
@@ -33,8 +36,10 @@ pub(crate) struct Client {
 pub(crate) enum Overdue {
     /// No request for a long time: say good-bye.
     Idle,
-    /// A head that does not end: hang up.
+    /// A head that does not end.
     Head,
+    /// An answer that the client does not take: hang up.
+    Write,
 }
 
 impl Client {
@@ -45,6 +50,7 @@ impl Client {
             idle_since: Cell::new(Instant::now()),
             head_since: Cell::new(None),
             multiplexed: Cell::new(false),
+            stalled_since: Cell::new(None),
         })
     }
 
@@ -56,16 +62,28 @@ impl Client {
     }
 
     /// Bytes came in. Between requests they are the beginning of a head.
-    fn received(&self) {
+    pub(crate) fn received(&self) {
         if !self.multiplexed.get() && self.in_flight.get() == 0 && self.head_since.get().is_none() {
             self.head_since.set(Some(Instant::now()));
+        }
+    }
+
+    /// A write to the client made no progress, or did.
+    pub(crate) fn stalled(&self, stalled: bool) {
+        if !stalled {
+            self.stalled_since.set(None);
+        } else if self.stalled_since.get().is_none() {
+            self.stalled_since.set(Some(Instant::now()));
         }
     }
 
     /// When to look next, or what to do now.
     fn due(&self, times: &Timeouts, now: Instant) -> Result<Instant, Overdue> {
         if self.in_flight.get() > 0 {
-            return Ok(now + times.head.min(times.idle));
+            let look = now + times.head.min(times.idle).min(times.write);
+            let Some(since) = self.stalled_since.get() else { return Ok(look) };
+            let due = since + times.write;
+            return if due <= now { Err(Overdue::Write) } else { Ok(due.min(look)) };
         }
         let (since, patience, overdue) = match self.head_since.get() {
             Some(since) => (since, times.head, Overdue::Head),
@@ -114,6 +132,11 @@ pub(crate) struct Socket {
 impl Socket {
     pub(crate) fn new(stream: TcpStream, client: Rc<Client>) -> Self {
         Self { stream: TokioIo::new(stream), client, prefix: Vec::new(), served: 0 }
+    }
+
+    /// The stream, and what was read from it already.
+    pub(crate) fn into_parts(self) -> (TcpStream, BytesMut) {
+        (self.stream.into_inner(), self.prefix.as_slice().into())
     }
 
     /// Whether the client speaks HTTP/2 with prior knowledge (RFC 9113, section 3.4): reads until that is certain.

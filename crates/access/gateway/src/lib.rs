@@ -19,6 +19,7 @@ mod exchange;
 pub mod fuzzing;
 mod grpc;
 mod grpc_web;
+mod http1;
 mod metrics;
 mod options;
 mod outgoing;

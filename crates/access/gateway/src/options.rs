@@ -184,6 +184,8 @@ pub struct Timeouts {
     pub head: Duration,
     /// Between two pieces of a request body. Default 10 s.
     pub body: Duration,
+    /// Between two pieces of an HTTP/1.1 answer that the client takes. Default 60 s.
+    pub write: Duration,
     /// A connection without a request is closed after this. Default 75 s.
     pub idle: Duration,
     /// A silent stream of server-sent events gets a comment after this. Default 15 s.
@@ -201,6 +203,7 @@ impl Default for Timeouts {
             max_request: Duration::from_hours(1),
             head: Duration::from_secs(10),
             body: Duration::from_secs(10),
+            write: Duration::from_mins(1),
             idle: Duration::from_secs(75),
             keep_alive: Duration::from_secs(15),
             drain: Duration::from_secs(30),

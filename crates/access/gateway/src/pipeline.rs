@@ -31,6 +31,16 @@ pub(crate) async fn handle<B: RequestBody>(
     exchange.respond(result)
 }
 
+/// Answers a request that is refused before it is one: of its head there is as much as was understood.
+pub(crate) fn refuse(
+    edge: &Rc<Edge>,
+    client: &Rc<Client>,
+    request: &Request<()>,
+    reject: Reject,
+) -> Response<Body> {
+    Exchange::begin(edge, client, request).respond(Err(reject))
+}
+
 async fn carry<B: RequestBody>(
     edge: &Rc<Edge>,
     request: Request<B>,

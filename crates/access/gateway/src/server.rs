@@ -2,24 +2,30 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_runtime::drain::Drain;
 use aqueduct_runtime::task;
+use bytes::BytesMut;
+use http::{Request, Response};
 use hyper::rt::Executor;
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
+use hyper::server::conn::http2;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioTimer;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::body::Body;
 use crate::client::{Client, Overdue, Socket};
 use crate::edge::Edge;
+use crate::http1;
 use crate::options::{Limits, Timeouts};
 use crate::pipeline;
+use crate::reject::Reject;
 
 /// The pause after an accept failed, for instance for want of file descriptors: trying at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -71,35 +77,64 @@ async fn serve(edge: &Rc<Edge>, stream: TcpStream, address: SocketAddr, drain: &
     }
     let options = edge.options();
     let client = Client::new(address);
+    let times = &options.timeouts;
     let mut socket = Socket::new(stream, Rc::clone(&client));
     let http2 = tokio::select! {
         biased;
         http2 = socket.sniff_http2() => http2,
-        _ = client.overdue(&options.timeouts) => return,
-        () = drain.started() => return,
+        // What there is of a head is the beginning of both, and gets HTTP/1's answer.
+        overdue = client.overdue(times) => if overdue == Overdue::Head { Ok(false) } else { return },
+        // Whoever has just connected is about to send a request.
+        () = async { drain.started().await; tokio::time::sleep(http1::grace(times)).await } => return,
     };
-    let service = service_fn(|request| {
-        let (edge, client) = (Rc::clone(edge), Rc::clone(&client));
-        async move { Ok::<_, Infallible>(pipeline::handle(&edge, &client, request).await) }
-    });
     match http2 {
-        Ok(true) => {
-            let connection = http2_builder(&options.limits).serve_connection(socket, service);
-            run(&options.timeouts, &client, drain, connection, http2::Connection::graceful_shutdown).await;
-        }
+        // In a box: a connection of the other kind should not need the memory of this.
+        Ok(true) => Box::pin(serve_http2(edge, &client, socket, drain)).await,
         Ok(false) => {
-            let connection = http1_builder(&options.limits).serve_connection(socket, service);
-            run(&options.timeouts, &client, drain, connection, http1::Connection::graceful_shutdown).await;
+            let (stream, read) = socket.into_parts();
+            serve_http1(edge, &client, (stream, read), drain).await;
         }
         Err(_) => {}
     }
 }
 
-fn http1_builder(limits: &Limits) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    // Slow heads are watched by `Client`, for all requests of a connection with one timer.
-    builder.header_read_timeout(None).max_headers(limits.headers).max_buf_size(limits.head_bytes);
-    builder
+/// Serves HTTP/1 on any stream, of which something may have been read already.
+async fn serve_http1<I: AsyncRead + AsyncWrite + Unpin + 'static>(
+    edge: &Rc<Edge>,
+    client: &Rc<Client>,
+    (stream, read): (I, BytesMut),
+    drain: &Drain,
+) {
+    let options = edge.options();
+    let (limits, times) = (&options.limits, &options.timeouts);
+    let service = Requests { edge, client };
+    http1::serve(stream, read, http1::Host { service, client, limits, times, drain }).await;
+}
+
+/// Where the requests of a connection go.
+struct Requests<'r> {
+    edge: &'r Rc<Edge>,
+    client: &'r Rc<Client>,
+}
+
+impl http1::Service for Requests<'_> {
+    fn call(&self, request: Request<http1::Incoming>) -> impl Future<Output = Response<Body>> {
+        pipeline::handle(self.edge, self.client, request)
+    }
+
+    fn refuse(&self, request: Request<()>, reject: Reject) -> Response<Body> {
+        pipeline::refuse(self.edge, self.client, &request, reject)
+    }
+}
+
+async fn serve_http2(edge: &Rc<Edge>, client: &Rc<Client>, socket: Socket, drain: &Drain) {
+    let service = service_fn(|request| {
+        let (edge, client) = (Rc::clone(edge), Rc::clone(client));
+        async move { Ok::<_, Infallible>(pipeline::handle(&edge, &client, request).await) }
+    });
+    let options = edge.options();
+    let connection = http2_builder(&options.limits).serve_connection(socket, service);
+    run(&options.timeouts, client, drain, connection).await;
 }
 
 fn http2_builder(limits: &Limits) -> http2::Builder<LocalExecutor> {
@@ -116,13 +151,14 @@ fn http2_builder(limits: &Limits) -> http2::Builder<LocalExecutor> {
 }
 
 /// Drives a connection. A drain, or a long silence, lets what is in flight finish and tells the client to go.
-async fn run<C: Future<Output = hyper::Result<()>>>(
+async fn run<S>(
     times: &Timeouts,
     client: &Client,
     drain: &Drain,
-    connection: C,
-    say_goodbye: impl Fn(Pin<&mut C>),
-) {
+    connection: http2::Connection<Socket, S, LocalExecutor>,
+) where
+    S: HttpService<hyper::body::Incoming, ResBody = Body, Error = Infallible, Future: 'static>,
+{
     let mut connection = pin!(connection);
     let mut leaving = false;
     let result = loop {
@@ -131,15 +167,10 @@ async fn run<C: Future<Output = hyper::Result<()>>>(
             biased;
             result = &mut connection => break result,
             () = drain.started(), if !leaving => {}
-            overdue = client.overdue(times), if !leaving => {
-                if overdue == Overdue::Head {
-                    tracing::debug!(client = %client.address, "a request head came too slowly");
-                    return;
-                }
-            }
+                _ = client.overdue(times), if !leaving => {}
         }
         leaving = true;
-        say_goodbye(connection.as_mut());
+        connection.as_mut().graceful_shutdown();
     };
     if let Err(error) = result {
         tracing::debug!(client = %client.address, %error, "client connection ended");

@@ -106,6 +106,7 @@ impl Options {
             ("max_request", times.max_request),
             ("head", times.head),
             ("body", times.body),
+            ("write", times.write),
             ("idle", times.idle),
             ("keep_alive", times.keep_alive),
         ];

@@ -4,12 +4,12 @@
 mod grpc_gateway;
 
 use aqueduct_runtime::context::Context;
+use http::Method;
 use http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderMap, HeaderName,
     HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::{Method, Version};
 
 use crate::options::Compat;
 use crate::reject::Reject;
@@ -19,14 +19,14 @@ use crate::stage::Stage;
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Checks the request line and `Host`, and answers with the context of this hop: a child of the caller's span, or a
-/// new trace where the caller sent none (or nonsense, which the specification treats alike).
+/// Checks method and target, and answers with the context of this hop: a child of the caller's span, or a new trace where the
+/// caller sent none (or nonsense, which the specification treats alike). What HTTP/1 adds is checked by its codec.
 pub(crate) fn normalize(head: &mut Parts) -> Result<Context, Reject> {
-    if head.version < Version::HTTP_2 {
-        check_host(head)?;
-    }
     if head.method == Method::CONNECT {
         return Err(Reject::bad_request(Stage::Normalize, "connect", "CONNECT is not served here"));
+    }
+    if head.uri.path() == "*" && head.method != Method::OPTIONS {
+        return Err(Reject::bad_request(Stage::Normalize, "target", "only OPTIONS can be asked of *"));
     }
     let parent = single(&head.headers, &TRACEPARENT)
         .and_then(|value| Context::parse_traceparent(value.as_bytes()).ok());
@@ -36,19 +36,6 @@ pub(crate) fn normalize(head: &mut Parts) -> Result<Context, Reject> {
     // Without a parent its state belongs to nobody.
     head.headers.remove(TRACESTATE);
     Ok(Context::new_root(false))
-}
-
-/// RFC 9112 section 3.2: exactly one `Host` in an HTTP/1.1 request.
-fn check_host(head: &Parts) -> Result<(), Reject> {
-    let mut hosts = head.headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(_), None) => Ok(()),
-        (None, _) if head.version < Version::HTTP_11 => Ok(()),
-        (None, _) => Err(Reject::bad_request(Stage::Normalize, "host", "the Host header is missing")),
-        (Some(_), Some(_)) => {
-            Err(Reject::bad_request(Stage::Normalize, "host", "there is more than one Host header"))
-        }
-    }
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
@@ -211,13 +198,10 @@ mod tests {
     }
 
     #[test]
-    fn host_must_be_there_once() {
-        assert!(normalize(&mut head(|r| r.header("host", "a"))).is_ok());
-        assert!(normalize(&mut head(|r| r)).is_err());
-        assert!(normalize(&mut head(|r| r.header("host", "a").header("host", "a"))).is_err());
-        assert!(normalize(&mut head(|r| r.version(Version::HTTP_2))).is_ok());
-        assert!(normalize(&mut head(|r| r.version(Version::HTTP_10))).is_ok());
-        assert!(normalize(&mut head(|r| r.method("CONNECT").header("host", "a"))).is_err());
+    fn neither_tunnels_nor_everything_is_served() {
+        let served = |method: &str, uri: &str| normalize(&mut head(|r| r.method(method).uri(uri))).is_ok();
+        assert!(served("GET", "/") && served("OPTIONS", "*"));
+        assert!(!served("CONNECT", "a:80") && !served("GET", "*"));
     }
 
     #[test]

@@ -60,6 +60,9 @@ pub(crate) fn route<'r>(
     if let Some(answer) = preflight(routes, head) {
         return Ok(Routed::Answered(answer));
     }
+    if head.uri.path() == "*" {
+        return Ok(Routed::Answered(options(EVERYWHERE)));
+    }
     let lookup = find(routes, head);
     let known = matches!(lookup, Lookup::Found(_) | Lookup::BadPath);
     if let Some(unread) = routes.unread().first().filter(|_| !known) {
@@ -71,12 +74,7 @@ pub(crate) fn route<'r>(
             Ok(Routed::Transcoded(method, found))
         }
         Lookup::MethodNotAllowed { allow } if head.method == Method::OPTIONS => {
-            let mut answer = Response::new(Body::empty());
-            *answer.status_mut() = StatusCode::NO_CONTENT;
-            if let Ok(allow) = HeaderValue::from_str(&allow) {
-                answer.headers_mut().insert(ALLOW, allow);
-            }
-            Ok(Routed::Answered(answer))
+            Ok(Routed::Answered(options(&allow)))
         }
         Lookup::MethodNotAllowed { allow } => {
             let message = format!("{} is not allowed here; allowed: {allow}", head.method);
@@ -87,6 +85,18 @@ pub(crate) fn route<'r>(
         Lookup::NotFound => Err(no_route()),
         Lookup::BadPath => Err(Reject::bad_request(Stage::Route, "path", "the path is not valid")),
     }
+}
+
+/// The methods that routes may have. What `OPTIONS *` asks for is true of the server, not of each path (RFC 9110, section 9.3.7).
+const EVERYWHERE: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
+
+fn options(allow: &str) -> Response<Body> {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    if let Ok(allow) = HeaderValue::from_str(allow) {
+        answer.headers_mut().insert(ALLOW, allow);
+    }
+    answer
 }
 
 #[cold]

@@ -1,7 +1,7 @@
 //! A blocking HTTP/1.1 client that sends exactly the bytes it is told to.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -137,6 +137,18 @@ impl Connection {
     /// The trailers of the last chunked body.
     pub(crate) fn trailers(&self) -> &[(String, String)] {
         &self.trailers
+    }
+
+    /// All that comes until the gateway closes the connection.
+    pub(crate) fn rest(&mut self) -> String {
+        let mut rest = String::new();
+        self.reader.read_to_string(&mut rest).unwrap();
+        rest
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn shutdown(&self, how: Shutdown) {
+        self.stream.shutdown(how).unwrap();
     }
 
     /// Whether the gateway closes the connection without another answer.

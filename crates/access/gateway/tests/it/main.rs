@@ -10,6 +10,7 @@ mod grpc;
 mod grpc_web;
 mod hostile;
 mod http;
+mod http1;
 mod lifecycle;
 mod raw;
 mod reflector;

@@ -1,0 +1,349 @@
+//! One connection's life: a head, its answer, and again. The connection's task does all of it, the requests' work included; only
+//! a client's stream is carried by a task of its own.
+
+use std::cell::Cell;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use aqueduct_runtime::drain::Drain;
+use bytes::BytesMut;
+use http::{Method, Response, StatusCode, Version};
+use http_body::Body as _;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Service;
+use super::body::Incoming;
+use super::head::{self, Bounds, Head, Refused};
+use super::socket::{LITTLE, Rest, Socket};
+use super::write::{self, Ending, Out};
+use crate::body::Body;
+use crate::client::{Client, Overdue};
+use crate::options::{Limits, Timeouts};
+
+/// How long a connection that is idle when a drain begins may still send a request.
+const GRACE: Duration = Duration::from_secs(1);
+/// How long, and for how many bytes, a closed connection is read on, so that its client finds the answer and not a reset.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: u64 = 1 << 20;
+/// The same for one that was closed without an answer, for whoever sends at that moment.
+const SHORT_LINGER: Duration = Duration::from_millis(200);
+
+/// How long whoever is about to send a request when a drain begins is waited for.
+pub(crate) fn grace(times: &Timeouts) -> Duration {
+    GRACE.min(times.drain)
+}
+
+/// What a connection is served with.
+#[derive(Debug)]
+pub(crate) struct Host<'h, S> {
+    pub(crate) service: S,
+    pub(crate) client: &'h Rc<Client>,
+    pub(crate) limits: &'h Limits,
+    pub(crate) times: &'h Timeouts,
+    pub(crate) drain: &'h Drain,
+}
+
+/// Serves a connection, of which `read` has been read already, until one side closes it.
+pub(crate) async fn serve<I, S>(stream: I, read: BytesMut, host: Host<'_, S>)
+where
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Service,
+{
+    let connection = Connection {
+        socket: Rc::new(Socket::new(stream, read)),
+        bounds: Bounds { bytes: host.limits.head_bytes, fields: host.limits.headers },
+        overdue: Cell::new(None),
+        host,
+    };
+    let Host { client, times, drain, .. } = connection.host;
+    let mut life = pin!(connection.live());
+    let mut leaving = false;
+    loop {
+        tokio::select! {
+            // The requests first: one that has arrived is in flight before anything is said of the connection.
+            biased;
+            () = &mut life => return,
+            () = drain.started(), if !leaving => leaving = true,
+            overdue = client.overdue(times) => match overdue {
+                Overdue::Write => {
+                    tracing::debug!(client = %client.address, "a client does not take its answer");
+                    return;
+                }
+                overdue => connection.overdue.set(Some(overdue)),
+            },
+        }
+    }
+}
+
+struct Connection<'h, I, S> {
+    socket: Rc<Socket<I>>,
+    host: Host<'h, S>,
+    bounds: Bounds,
+    /// What the connection's timer has said while there was no request.
+    overdue: Cell<Option<Overdue>>,
+}
+
+/// What comes next on a connection.
+enum Next {
+    Request(Box<Head>),
+    Refused(Box<Refused>),
+    /// The client has closed it.
+    Closed,
+    /// It has been idle for too long.
+    Idle,
+    /// The drain has begun.
+    Drain,
+}
+
+/// What becomes of a connection after an answer.
+enum After {
+    Again,
+    /// The client knows that there is nothing more to come.
+    Close,
+    /// It may be sending still.
+    Linger,
+    /// It is gone, or must see that the answer is not complete.
+    Drop,
+}
+
+impl<I, S> Connection<'_, I, S>
+where
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Service,
+{
+    async fn live(&self) {
+        loop {
+            let next = match self.next(true).await {
+                Next::Drain => Box::pin(self.last_chance()).await,
+                next => next,
+            };
+            let after = match next {
+                Next::Request(head) => self.exchange(*head).await,
+                Next::Refused(refused) => Box::pin(self.refuse(*refused)).await,
+                Next::Closed => return,
+                Next::Idle | Next::Drain => return Box::pin(self.linger(SHORT_LINGER)).await,
+            };
+            match after {
+                After::Again => {}
+                After::Close => {
+                    drop(std::future::poll_fn(|cx| self.socket.poll_shutdown(cx)).await);
+                    return;
+                }
+                After::Linger => return Box::pin(self.linger(LINGER)).await,
+                After::Drop => return,
+            }
+        }
+    }
+
+    /// Waits for the next head.
+    async fn next(&self, heeds_drain: bool) -> Next {
+        std::future::poll_fn(|cx| {
+            let received = || self.host.client.received();
+            match self.socket.poll_head(self.bounds, received, cx) {
+                Poll::Ready(Ok(Some(head))) => return Poll::Ready(Next::Request(Box::new(head))),
+                Poll::Ready(Ok(None)) => return Poll::Ready(Next::Closed),
+                Poll::Ready(Err(refused)) => return Poll::Ready(Next::Refused(refused)),
+                Poll::Pending => {}
+            }
+            match self.overdue.take() {
+                Some(Overdue::Head) => Poll::Ready(Next::Refused(Box::new(head::slow()))),
+                Some(_) => Poll::Ready(Next::Idle),
+                None if heeds_drain && self.host.drain.is_started() => Poll::Ready(Next::Drain),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// A client may be sending a request at the moment at which a drain begins, and HTTP/1 has no way to tell it that nobody
+    /// has looked at it. So an idle connection waits for one more, whose answer says `connection: close`.
+    async fn last_chance(&self) -> Next {
+        tokio::time::timeout(grace(self.host.times), self.next(false)).await.unwrap_or(Next::Drain)
+    }
+
+    /// Answers a request.
+    async fn exchange(&self, head: Head) -> After {
+        let Head { request, framing, keep_alive, expects, trailers } = head;
+        // Busy until the answer has gone out, which may be long after it was made.
+        let _busy = self.host.client.begin();
+        let number = self.socket.begin(framing, expects);
+        let asked = Asked {
+            is_head: request.method() == Method::HEAD,
+            version: request.version(),
+            keep_alive,
+            trailers,
+        };
+        let body = Incoming::new(|| Rc::clone(&self.socket) as _, number, framing);
+        let response = {
+            let mut call = Box::pin(self.host.service.call(request.map(|()| body)));
+            let answered = std::future::poll_fn(|cx| {
+                if let Poll::Ready(response) = call.as_mut().poll(cx) {
+                    return Poll::Ready(Some(response));
+                }
+                self.socket.poll_gone(cx).map(|()| None)
+            });
+            answered.await
+        };
+        match response {
+            Some(response) => self.answer(response, asked).await,
+            None => After::Drop,
+        }
+    }
+
+    /// Sends an answer.
+    async fn answer(&self, response: Response<Body>, asked: Asked) -> After {
+        let mut out = Out::new();
+        out.push(self.socket.take_interim());
+        let ending = ending(&response, asked);
+        let stays = asked.keep_alive
+            && ending != Ending::Close
+            && !self.host.drain.is_started()
+            && self.socket.rest() != Rest::Lost;
+        let connection = match (stays, asked.version == Version::HTTP_10) {
+            (false, _) => Some(&b"close"[..]),
+            (true, true) => Some(&b"keep-alive"[..]),
+            (true, false) => None,
+        };
+        write::head(&mut out, &response, ending, connection);
+        let announced = if asked.trailers { write::announced(response.headers()) } else { None };
+        let mut sending = Sending { out, body: response.into_body(), ending, announced, state: State::Body };
+        let sent = std::future::poll_fn(|cx| match sending.poll(&self.socket, self.host.client, cx) {
+            Poll::Ready(sent) => Poll::Ready(sent),
+            Poll::Pending => self.socket.poll_gone(cx).map(|()| false),
+        })
+        .await;
+        drop(sending);
+        self.socket.retire();
+        if !sent {
+            return After::Drop;
+        }
+        match self.socket.rest() {
+            Rest::None if stays => After::Again,
+            Rest::None if !asked.keep_alive && self.socket.is_drained() => After::Close,
+            Rest::Little if stays => Box::pin(self.discard()).await,
+            _ => After::Linger,
+        }
+    }
+
+    /// Reads the little away that is left of a body.
+    async fn discard(&self) -> After {
+        let mut budget = LITTLE;
+        let rest = std::future::poll_fn(|cx| self.socket.poll_discard(&mut budget, cx));
+        match tokio::time::timeout(self.host.times.body, rest).await {
+            Ok(true) => After::Again,
+            _ => After::Linger,
+        }
+    }
+
+    /// Answers a head that is refused. Where the next would begin nobody knows, so that it is the last.
+    async fn refuse(&self, refused: Refused) -> After {
+        let _busy = self.host.client.begin();
+        let Refused { request, reject } = refused;
+        let asked = Asked {
+            is_head: request.method() == Method::HEAD,
+            version: request.version(),
+            keep_alive: false,
+            trailers: false,
+        };
+        let response = self.host.service.refuse(request, reject);
+        match self.answer(response, asked).await {
+            After::Drop => After::Drop,
+            _ => After::Linger,
+        }
+    }
+
+    async fn linger(&self, most: Duration) {
+        let _busy = self.host.client.begin();
+        let mut budget = LINGER_BYTES;
+        let rest = std::future::poll_fn(|cx| self.socket.poll_linger(&mut budget, cx));
+        drop(tokio::time::timeout(most, rest).await);
+    }
+}
+
+/// What an answer must know of its request.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    is_head: bool,
+    version: Version,
+    keep_alive: bool,
+    trailers: bool,
+}
+
+fn ending(response: &Response<Body>, asked: Asked) -> Ending {
+    let status = response.status();
+    if asked.is_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+        return Ending::Empty;
+    }
+    match response.body().length() {
+        Some(length) => Ending::Length(length),
+        None if asked.version == Version::HTTP_10 => Ending::Close,
+        None => Ending::Chunked,
+    }
+}
+
+/// How far an answer has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Body,
+    /// All of it is in the buffer.
+    Ended,
+    /// It broke off: what is in the buffer goes out, and no end.
+    Broken,
+}
+
+/// An answer that goes out.
+struct Sending {
+    out: Out,
+    body: Body,
+    ending: Ending,
+    announced: Option<http::HeaderValue>,
+    state: State,
+}
+
+impl Sending {
+    /// Whether all of it has gone out.
+    fn poll<I: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        socket: &Socket<I>,
+        client: &Client,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<bool> {
+        let stalled = |stalled| client.stalled(stalled);
+        loop {
+            if self.state != State::Body || !self.out.has_room() {
+                match self.out.poll_flush(socket, stalled, cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(false),
+                    Poll::Pending => return Poll::Pending,
+                }
+                if self.state != State::Body {
+                    return Poll::Ready(self.state == State::Ended);
+                }
+            }
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+                // What there is goes out while the rest is waited for.
+                return match self.out.poll_flush(socket, stalled, cx) {
+                    Poll::Ready(Err(_)) => Poll::Ready(false),
+                    Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+                };
+            };
+            match frame {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.out.push_data(data, self.ending),
+                    Err(frame) => self.end(frame.into_trailers().ok().as_ref()),
+                },
+                Some(Err(_)) => self.state = State::Broken,
+                None => self.end(None),
+            }
+        }
+    }
+
+    fn end(&mut self, trailers: Option<&http::HeaderMap>) {
+        if self.ending == Ending::Chunked {
+            write::last_chunk(&mut self.out, trailers, self.announced.as_ref());
+        }
+        self.state = State::Ended;
+    }
+}
