@@ -271,8 +271,7 @@ fn put_target(request: &mut Request<()>, target: Bytes, bounds: Bounds) -> Resul
     let options = request.method() == Method::OPTIONS;
     let (origin, authority) = match target.first() {
         Some(b'/') => (target, None),
-        // That only OPTIONS may ask for it, `normalize` says for all protocols.
-        Some(b'*') if target.len() == 1 => (target, None),
+        Some(b'*') if target.len() == 1 && options => (target, None),
         _ => split_absolute(&target, options).map(|(origin, authority)| (origin, Some(authority)))?,
     };
     // What `http` keeps is no longer.

@@ -15,7 +15,9 @@ fn check(setup: &Setup, bytes: impl AsRef<[u8]>, status: u16, reason: &str) {
     let before = setup.metric(&metric);
     let mut client = setup.connect();
     client.try_send(bytes.as_ref());
-    let Some(answer) = client.answer() else { panic!("no answer to {shown}") };
+    let answer = client.answer();
+    assert!(answer.is_some(), "no answer to {shown}");
+    let answer = answer.unwrap();
     assert_eq!(answer.status, status, "{shown}: {}", answer.body);
     if reason.is_empty() {
         // The connection lives on.
@@ -104,7 +106,7 @@ fn targets_are_paths_or_absolute() {
     check(&setup, head("GET http://a/v1/say/x HTTP/1.1", ""), 400, "host");
     check(&setup, head("GET http://a/v1/say/x HTTP/1.1", "host: b,c\r\n"), 400, "host");
     check(&setup, "GET /v1/say/é HTTP/1.1\r\nhost: a\r\n\r\n", 400, "target");
-    check(&setup, b"GET /v1/say/\xff HTTP/1.1\r\nhost: a\r\n\r\n", 400, "target");
+    check(&setup, b"GET /v1/say/\xff HTTP/1.1\r\nhost: a\r\n\r\n", 400, "request_line");
     for control in ["\0", "\x01", "\t", "\x0b", "\x7f"] {
         let line = format!("GET /v1/say/{control}x HTTP/1.1");
         check(&setup, head(&line, "host: a\r\n"), 400, "request_line");
@@ -128,7 +130,7 @@ fn options_of_everything_names_the_methods() {
 }
 
 #[test]
-fn heads_follow_the_grammar() {
+fn request_lines_follow_the_grammar() {
     let setup = Setup::start();
     let line = |line: &str| format!("{line}\r\nhost: a\r\n\r\n");
     for bad in [
@@ -137,11 +139,9 @@ fn heads_follow_the_grammar() {
         "GET /v1/say/x",
         "GET  /v1/say/x HTTP/1.1",
         "GET /v1/say/x  HTTP/1.1",
-        "GET /v1/say/x HTTP/1.1 ",
         "GET\t/v1/say/x HTTP/1.1",
         " GET /v1/say/x HTTP/1.1",
         "G@T /v1/say/x HTTP/1.1",
-        "GET /v1/say/x HTTP/1.1x",
         "GET /v1/say/x http/1.1",
         "GET /v1/say/x HTTP/11",
         "GET /v1/say/x HTTP/1.",
@@ -151,9 +151,17 @@ fn heads_follow_the_grammar() {
     ] {
         check(&setup, line(bad), 400, "request_line");
     }
+    for bad in ["GET /v1/say/x HTTP/1.1 ", "GET /v1/say/x HTTP/1.1x", "GET /v1/say/x HTTP/1.1\r"] {
+        check(&setup, line(bad), 400, "line_end");
+    }
     for other in ["HTTP/0.9", "HTTP/1.2", "HTTP/2.0", "HTTP/9.9"] {
         check(&setup, line(&format!("GET /v1/say/x {other}")), 505, "version");
     }
+}
+
+#[test]
+fn fields_follow_the_grammar() {
+    let setup = Setup::start();
     let fields = |fields: &str| format!("GET /v1/say/x HTTP/1.1\r\nhost: a\r\n{fields}\r\n");
     for good in [
         "x: 1\r\n",
@@ -185,7 +193,6 @@ fn heads_follow_the_grammar() {
         "(x): 1\r\n",
         "x: 1\r2\r\n",
         "x: 1\r\r\n",
-        "\r: 1\r\n",
     ] {
         check(&setup, fields(bad), 400, "header");
     }
@@ -196,14 +203,20 @@ fn heads_follow_the_grammar() {
         "GET /v1/say/x HTTP/1.1\r\nhost: a\n\r\n",
         "GET /v1/say/x HTTP/1.1\r\nhost: a\r\n\n",
         "GET /v1/say/x HTTP/1.1\r\nhost: a\n\n",
+        "GET /v1/say/x HTTP/1.1\r\nhost: a\r\n\r: 1\r\n\r\n",
         "GET /v1/say/x HTTP/1.1\r\nhost: a\r\nx: 1\ny: 2\r\n\r\n",
     ] {
         check(&setup, bad, 400, "line_end");
     }
-    check(&setup, "GET /v1/say/x HTTP/1.1\rhost: a\r\n\r\n", 400, "request_line");
+    check(&setup, "GET /v1/say/x HTTP/1.1\rhost: a\r\n\r\n", 400, "line_end");
+}
+
+#[test]
+fn one_empty_line_before_a_request_is_forgiven() {
+    let setup = Setup::start();
     check(&setup, "\r\nGET /v1/say/x HTTP/1.1\r\nhost: a\r\n\r\n", 200, "");
     for bad in ["\r\n\r\n", "\n", "\r\n\n", "\r\r\n", "\r\n "] {
-        check(&setup, format!("{bad}{}", line("GET /v1/say/x HTTP/1.1")), 400, "request_line");
+        check(&setup, format!("{bad}GET /v1/say/x HTTP/1.1\r\nhost: a\r\n\r\n"), 400, "request_line");
     }
 }
 
@@ -397,7 +410,7 @@ fn requests_may_be_sent_before_answers_are_read() {
     let mut client = setup.connect();
     let mut all = String::new();
     for number in 0..50 {
-        all += &format!("GET /v1/say/{number} HTTP/1.1\r\nhost: a\r\n\r\n");
+        all.extend(["GET /v1/say/", &number.to_string(), " HTTP/1.1\r\nhost: a\r\n\r\n"]);
         all += "POST /v1/say HTTP/1.1\r\nhost: a\r\ncontent-length: 13\r\n\r\n{\"text\":\"p!\"}";
         all += "POST /v1/say HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\nb\r\n\"text\":\"c\"}\r\n0\r\n\r\n";
     }
@@ -501,7 +514,7 @@ fn a_body_that_nobody_reads_is_passed_over_or_ends_the_connection() {
     // The answer is there, whatever the client goes on sending.
     let mut client = setup.connect();
     client.send(b"POST /nowhere HTTP/1.1\r\nhost: a\r\ncontent-length: 500000\r\n\r\n");
-    client.send(&[b'x'; 500_000]);
+    client.send(&vec![b'x'; 500_000]);
     assert_eq!(client.answer().unwrap().status, 404);
     assert!(client.is_closed());
 }
