@@ -128,6 +128,11 @@ fn upstream(value: &Value<'_>) -> Upstream {
     fields.set("idle_timeout", &mut upstream.idle_timeout, positive);
     fields.set("connections", &mut upstream.connections, |value| value.integer(1..=1_000));
     fields.set("health", &mut upstream.health, Value::boolean);
+    if let Some(value) = fields.get("max_concurrency").filter(|value| !value.is_off()) {
+        upstream.max_concurrency = value.integer(1..=10_000_000);
+    }
+    fields.set("max_queue", &mut upstream.max_queue, |value| value.integer(0..=1_000_000));
+    fields.set("queue_timeout", &mut upstream.queue_timeout, positive);
     fields.finish();
     upstream
 }

@@ -217,6 +217,27 @@ fn descriptors_are_in_a_file_or_told_by_an_upstream() {
 }
 
 #[test]
+fn an_upstream_may_have_a_bound_and_a_queue() {
+    let with = |keys: &str| {
+        SMALLEST
+            .trim_start()
+            .replace(r#"["127.0.0.1:50051"] }"#, &format!(r#"["127.0.0.1:50051"], {keys} }}"#))
+    };
+    let folder = folder(with("max_concurrency: 20, max_queue: 0, queue_timeout: 5ms"));
+    let upstream = &read_gateway(&folder.path().join("c.yaml")).unwrap().options.upstreams["orders"];
+    let found = (upstream.max_concurrency, upstream.max_queue, upstream.queue_timeout);
+    assert_eq!(found, (Some(20), 0, Duration::from_millis(5)));
+    check(
+        with("max_concurrency: 0, max_queue: -1, queue_timeout: 0s"),
+        &[
+            "3:73: a whole number from 1 to 10000000 is wanted here, not `0`",
+            "3:87: a whole number from 0 to 1000000 is wanted here, not `-1`",
+            "3:106: a duration from 1ms to 720h is wanted here, not `0s`",
+        ],
+    );
+}
+
+#[test]
 fn types_are_checked_and_nothing_is_guessed() {
     check_more("workers: \"4\"", &["5:10: a whole number from 1 to 1024 is wanted here, not `4`"]);
     check_more("workers:", &["5:1: a whole number from 1 to 1024 is wanted here, not nothing"]);

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::metrics::{Families, Metrics};
 use crate::options::Options;
 use crate::routes::{Compiled, Routes};
+use crate::upstream::gate::Gates;
 
 /// The part that all workers have in common.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub(crate) struct Shared {
     /// The newest configuration; every worker follows it.
     pub(crate) compiled: watch::Sender<Arc<Compiled>>,
     pub(crate) families: Families,
+    pub(crate) gates: Gates,
     pub(crate) access: Option<AccessLog>,
     pub(crate) health: Health,
 }
@@ -32,7 +34,7 @@ impl Shared {
         health: Health,
     ) -> Arc<Self> {
         let compiled = watch::Sender::new(Arc::new(compiled));
-        Arc::new(Self { compiled, families, access, health })
+        Arc::new(Self { compiled, families, gates: Gates::default(), access, health })
     }
 }
 
@@ -57,7 +59,7 @@ impl Edge {
             metrics: shared.families.worker(),
             access: shared.access.as_ref().map(AccessLog::per_worker),
             transcoder: RefCell::new(Transcoder::new()),
-            routes: RefCell::new(Routes::new(compiled, &shared.families, &[])),
+            routes: RefCell::new(Routes::new(compiled, shared, &[])),
             newest: RefCell::new(newest),
             in_flight: Cell::new(0),
             shared: Arc::clone(shared),
@@ -70,7 +72,7 @@ impl Edge {
         let is_new = self.newest.borrow().has_changed().unwrap_or(false);
         if is_new {
             let compiled = Arc::clone(&self.newest.borrow_mut().borrow_and_update());
-            let newer = Routes::new(compiled, &self.shared.families, self.routes.borrow().upstreams());
+            let newer = Routes::new(compiled, &self.shared, self.routes.borrow().upstreams());
             self.routes.replace(newer);
         }
         Rc::clone(&self.routes.borrow())

@@ -21,6 +21,7 @@ use crate::reject::{Dialect, GRPC_STATUS, Refusal, Reject};
 use crate::routes::MethodRoute;
 use crate::stage::Stage;
 use crate::upstream::endpoint::Endpoint;
+use crate::upstream::gate::Permit;
 
 /// One request and its answer. It is finished exactly once: when the answer is complete, or when it is dropped because
 /// the client went away.
@@ -38,6 +39,8 @@ pub(crate) struct Exchange {
     pub(crate) dialect: Dialect,
     pub(crate) context: Option<Context>,
     pub(crate) endpoint: Option<Rc<Endpoint>>,
+    /// The place among the upstream's requests, until the answer is complete.
+    pub(crate) permit: Option<Permit>,
     method: Option<Rc<MethodRoute>>,
     /// Whose page asks, where that matters.
     origin: Option<HeaderValue>,
@@ -66,6 +69,7 @@ impl Exchange {
             dialect: Dialect::Json,
             context: None,
             endpoint: None,
+            permit: None,
             method: None,
             origin: None,
             counted: false,
@@ -186,6 +190,7 @@ impl Exchange {
         if let Some(method) = &self.method {
             method.metrics.record(code, duration);
         }
+        self.permit = None;
         if self.counted {
             self.edge.end();
         }

@@ -38,6 +38,9 @@ pub(crate) struct Families {
     in_flight: Gauges,
     connections: Gauges,
     upstream_open: Gauges,
+    upstream_in_flight: Gauges,
+    upstream_queued: Gauges,
+    upstream_queue_time: Histograms,
     upstream_opened: Counters,
     upstream_reused: Counters,
     connect_failures: Counters,
@@ -62,6 +65,15 @@ impl Families {
             in_flight: registry.gauges("gateway_requests_in_flight", "Requests being served"),
             connections: registry.gauges("gateway_connections", "Client connections"),
             upstream_open: registry.gauges("upstream_connections", "Open upstream connections"),
+            upstream_in_flight: registry
+                .gauges("upstream_requests_in_flight", "Requests that hold a place of a bounded upstream"),
+            upstream_queued: registry
+                .gauges("upstream_requests_queued", "Requests that wait for a place of a bounded upstream"),
+            upstream_queue_time: registry.histograms(
+                "upstream_queue_duration_seconds",
+                "Time in the queue of those that had to wait, admitted in the end or not",
+                &STAGE_BUCKETS,
+            ),
             upstream_opened: registry.counters("upstream_connections_opened", "Upstream connections opened"),
             upstream_reused: registry
                 .counters("upstream_connections_reused", "Calls that found an open upstream connection"),
@@ -98,6 +110,16 @@ impl Families {
             opened: self.upstream_opened.with(&labels),
             reused: self.upstream_reused.with(&labels),
             connect_failures: self.connect_failures.with(&labels),
+        }
+    }
+
+    /// A worker's handles of the gate to an upstream.
+    pub(crate) fn gate(&self, upstream: &str) -> GateMetrics {
+        let labels = [("upstream", upstream)];
+        GateMetrics {
+            in_flight: self.upstream_in_flight.with(&labels),
+            queued: self.upstream_queued.with(&labels),
+            queue_time: self.upstream_queue_time.with(&labels),
         }
     }
 
@@ -172,4 +194,12 @@ pub(crate) struct EndpointMetrics {
     pub(crate) opened: Counter,
     pub(crate) reused: Counter,
     pub(crate) connect_failures: Counter,
+}
+
+/// A worker's handles of the gate to an upstream.
+#[derive(Debug)]
+pub(crate) struct GateMetrics {
+    pub(crate) in_flight: Gauge,
+    pub(crate) queued: Gauge,
+    pub(crate) queue_time: Histogram,
 }

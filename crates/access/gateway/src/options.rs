@@ -54,6 +54,12 @@ pub struct Upstream {
     pub connections: usize,
     /// Whether the upstream's health is asked (`grpc.health.v1`) and shown among the checks of `/healthz`.
     pub health: bool,
+    /// Requests that may be in flight to it, of the whole gateway; further ones wait. `None`, the default, is no bound.
+    pub max_concurrency: Option<usize>,
+    /// Requests that may wait, of the whole gateway; further ones are refused at once. Default 1024.
+    pub max_queue: usize,
+    /// How long a request may wait. Default 500 ms.
+    pub queue_timeout: Duration,
 }
 
 impl Upstream {
@@ -65,12 +71,15 @@ impl Upstream {
             idle_timeout: Duration::from_mins(1),
             connections: 4,
             health: true,
+            max_concurrency: None,
+            max_queue: 1024,
+            queue_timeout: Duration::from_millis(500),
         }
     }
 
     /// Whether a connection that was opened for the other is as good as one opened for this.
     pub(crate) fn connects_like(&self, other: &Self) -> bool {
-        let Self { endpoints: _, health: _, connect_timeout, idle_timeout, connections } = self;
+        let Self { connect_timeout, idle_timeout, connections, .. } = self;
         (connect_timeout, idle_timeout, connections)
             == (&other.connect_timeout, &other.idle_timeout, &other.connections)
     }

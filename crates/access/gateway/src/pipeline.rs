@@ -14,7 +14,9 @@ use crate::stage::forward::{Call, Payload, RequestBody};
 use crate::stage::normalize::Outbound;
 use crate::stage::route::Routed;
 use crate::stage::transcode::Asked;
-use crate::stage::{Stage, deadline, forward, normalize, pick, route};
+use crate::stage::{Stage, admit, deadline, forward, normalize, pick, route};
+use crate::upstream::Upstream;
+use crate::upstream::endpoint::Endpoint;
 
 /// Attempts of one call, the first included. Another is made only when the upstream has certainly not seen the one
 /// before.
@@ -72,9 +74,8 @@ async fn carry<B: RequestBody>(
     }
 
     let work = async {
-        exchange.enter(Stage::Pick);
         let upstream = &method.upstream;
-        let mut endpoint = pick::pick(upstream)?;
+        let mut endpoint = place(upstream, exchange).await?;
 
         exchange.enter(Stage::Transcode);
         let compat = method.route.compat;
@@ -101,8 +102,7 @@ async fn carry<B: RequestBody>(
                 Err(reject) if reject.is_unprocessed() && attempt < ATTEMPTS => attempt += 1,
                 result => break result.map_err(|upstream| fault.or(upstream))?,
             }
-            exchange.enter(Stage::Pick);
-            endpoint = pick::pick(upstream)?;
+            endpoint = place(upstream, exchange).await?;
         };
 
         match (asked, form) {
@@ -121,6 +121,17 @@ async fn carry<B: RequestBody>(
             Err(_) => Err(Reject::deadline(exchange.stage())),
         },
     }
+}
+
+/// The endpoint that gets the next attempt, and a place for it among the upstream's requests.
+async fn place<'u>(upstream: &'u Upstream, exchange: &mut Exchange) -> Result<&'u Rc<Endpoint>, Reject> {
+    exchange.enter(Stage::Pick);
+    let endpoint = pick::pick(upstream)?;
+    exchange.enter(Stage::Admit);
+    // That of the attempt before is free for others first.
+    exchange.permit = None;
+    exchange.permit = admit::admit(upstream).await?;
+    Ok(endpoint)
 }
 
 /// The messages of a call that is gRPC already, in one form or the other.

@@ -11,7 +11,8 @@ use foldhash::fast::RandomState;
 use http::uri::PathAndQuery;
 
 use crate::descriptors::Sets;
-use crate::metrics::{Families, MethodMetrics};
+use crate::edge::Shared;
+use crate::metrics::MethodMetrics;
 use crate::options::{Compat, Options, Route};
 use crate::upstream::Upstream;
 
@@ -73,12 +74,13 @@ pub(crate) struct Routes {
 
 impl Routes {
     /// Upstreams that are as they were `before` keep their connections.
-    pub(crate) fn new(compiled: Arc<Compiled>, families: &Families, before: &[Rc<Upstream>]) -> Rc<Self> {
+    pub(crate) fn new(compiled: Arc<Compiled>, shared: &Shared, before: &[Rc<Upstream>]) -> Rc<Self> {
+        let families = &shared.families;
         let options = &compiled.options;
         let upstreams: Vec<_> = options
             .upstreams
             .iter()
-            .map(|(name, options)| Upstream::new(name, options, families, before))
+            .map(|(name, options)| Upstream::new(name, options, (families, &shared.gates), before))
             .collect();
         let mut methods: HashMap<Box<str>, Rc<MethodRoute>, RandomState> = HashMap::default();
         for route in &options.routes {

@@ -131,6 +131,9 @@ impl Options {
             if upstream.connections == 0 {
                 problem(format!("upstreams.{name}.connections"), "must not be 0".into());
             }
+            if upstream.max_concurrency == Some(0) {
+                problem(format!("upstreams.{name}.max_concurrency"), "must not be 0".into());
+            }
             if upstream.connect_timeout.is_zero() {
                 problem(format!("upstreams.{name}.connect_timeout"), "must not be 0".into());
             }

@@ -1,6 +1,7 @@
 //! The stages of a request, in the order in which it passes them. The names are those of the modules, of the metrics'
 //! `stage` label and of `docs/life-of-a-request.md`.
 
+pub(crate) mod admit;
 pub(crate) mod deadline;
 pub(crate) mod forward;
 pub(crate) mod normalize;
@@ -15,13 +16,21 @@ pub(crate) enum Stage {
     Route,
     Deadline,
     Pick,
+    Admit,
     Transcode,
     Forward,
 }
 
 impl Stage {
-    pub(crate) const ALL: [Stage; 6] =
-        [Stage::Normalize, Stage::Route, Stage::Deadline, Stage::Pick, Stage::Transcode, Stage::Forward];
+    pub(crate) const ALL: [Stage; 7] = [
+        Stage::Normalize,
+        Stage::Route,
+        Stage::Deadline,
+        Stage::Pick,
+        Stage::Admit,
+        Stage::Transcode,
+        Stage::Forward,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -29,6 +38,7 @@ impl Stage {
             Stage::Route => "route",
             Stage::Deadline => "deadline",
             Stage::Pick => "pick",
+            Stage::Admit => "admit",
             Stage::Transcode => "transcode",
             Stage::Forward => "forward",
         }

@@ -33,6 +33,7 @@ mod tests {
     use super::*;
     use crate::metrics::Families;
     use crate::options;
+    use crate::upstream::gate::Gates;
     use aqueduct_telemetry::metrics::Registry;
 
     #[test]
@@ -40,7 +41,7 @@ mod tests {
         let families = Families::register(&Registry::new());
         let upstream = |addresses: &[&str]| {
             let addresses = addresses.iter().map(ToString::to_string).collect();
-            Upstream::new("x", &options::Upstream::new(addresses), &families, &[])
+            Upstream::new("x", &options::Upstream::new(addresses), (&families, &Gates::default()), &[])
         };
         let three = upstream(&["a:1", "b:1", "c:1"]);
         three.next.set(usize::MAX - 1);

@@ -3,6 +3,7 @@
 pub(crate) mod call;
 pub(crate) mod connection;
 pub(crate) mod endpoint;
+pub(crate) mod gate;
 pub(crate) mod health;
 
 use std::cell::Cell;
@@ -11,6 +12,7 @@ use std::rc::Rc;
 use crate::metrics::Families;
 use crate::options;
 use crate::upstream::endpoint::Endpoint;
+use crate::upstream::gate::{Gate, Gates};
 
 /// A named set of interchangeable endpoints, as one worker sees it.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(crate) struct Upstream {
     pub(crate) endpoints: Vec<Rc<Endpoint>>,
     /// Where the round robin goes on.
     pub(crate) next: Cell<usize>,
+    /// Where requests wait for their turn, when it has a bound.
+    pub(crate) gate: Option<Rc<Gate>>,
 }
 
 impl Upstream {
@@ -28,7 +32,7 @@ impl Upstream {
     pub(crate) fn new(
         name: &str,
         options: &options::Upstream,
-        families: &Families,
+        (families, gates): (&Families, &Gates),
         before: &[Rc<Self>],
     ) -> Rc<Self> {
         let before = before.iter().find(|upstream| upstream.name == name);
@@ -42,6 +46,7 @@ impl Upstream {
             known.or_else(|| Endpoint::new(address, options, Rc::new(families.endpoint(name, address))))
         };
         let endpoints = options.endpoints.iter().filter_map(endpoint).collect();
-        Rc::new(Self { name: name.to_owned(), options: options.clone(), endpoints, next: Cell::new(0) })
+        let gate = gates.gate(name, options, families);
+        Rc::new(Self { name: name.to_owned(), options: options.clone(), endpoints, next: Cell::new(0), gate })
     }
 }
