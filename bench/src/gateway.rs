@@ -1,43 +1,56 @@
-//! `bench gateway`: what a request costs the proxy that carries it, in CPU time, for each proxy in turn.
+//! `bench gateway`: what a request costs the proxy that carries it, in CPU time and in waiting, for each proxy in turn; and
+//! what its connections cost.
 
-mod backend;
-mod fixture;
-mod load;
+pub(crate) mod backend;
+mod connections;
+pub(crate) mod fixture;
+mod h2load;
+mod handshakes;
 mod proxies;
 mod report;
+mod rows;
 
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use aqueduct_kit::{Client, Scratch, procfs};
+use clap::ValueEnum;
 
 use crate::{machine, progress, tools};
 use backend::Backend;
 use fixture::{Fixture, GET_PATH, POST_PATH};
-use load::{Bodies, CONNECTIONS, Outcome, Row};
-use proxies::{Kind, Proxy};
+use h2load::{Bodies, CONNECTIONS};
+use handshakes::Certificate;
+use proxies::{Kind, Proxy, Setting};
+use rows::Row;
 
 /// How to measure.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  cargo xtask bench gateway --install               installs h2load, nginx and Envoy first (as root)
+  cargo xtask bench gateway --install               installs what is compared and what sends the load first (as root)
   cargo xtask bench gateway -- --rounds 9           more rounds
-  cargo xtask bench gateway -- --requests 2000 --rounds 1 --print-only
-  cargo xtask bench gateway -- --proxies envoy,nginx --rows get")]
+  cargo xtask bench gateway -- --quick --print-only
+  cargo xtask bench gateway -- --proxies envoy,nginx --rows get,connections")]
 pub(crate) struct Args {
-    /// Requests of one load
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(CONNECTIONS..=10_000_000))]
+    /// Requests of one load; of streams, and of TLS connections, a twentieth
+    #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(CONNECTIONS as u64..=10_000_000))]
     requests: u64,
     /// Loads of each kind on each proxy; the proxies take turns
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
+    /// Idle connections, for the row `connections`
+    #[arg(long, default_value_t = 10_000)]
+    connections: usize,
     /// The proxies to measure
-    #[arg(long, value_delimiter = ',', default_value = "aqueduct,envoy,nginx")]
+    #[arg(long, value_delimiter = ',', default_value = "aqueduct,envoy,nginx,haproxy")]
     proxies: Vec<Kind>,
-    /// The kinds of request to send
-    #[arg(long, value_delimiter = ',', default_value = "get,post,grpc")]
-    rows: Vec<Row>,
+    /// What to measure
+    #[arg(long, value_delimiter = ',', default_value = "get,post,grpc,stream,connections,tls")]
+    rows: Vec<Section>,
+    /// A look in a minute or two: one round, few requests, 1,000 connections
+    #[arg(long)]
+    quick: bool,
     /// Let proxy, backend and load share all cores, rather than giving the proxy one of its own
     #[arg(long)]
     no_pin: bool,
@@ -46,13 +59,21 @@ pub(crate) struct Args {
     print_only: bool,
 }
 
-/// One load on one proxy.
-#[derive(Clone, Copy, Debug)]
-struct Sample {
-    row: Row,
-    proxy: Kind,
-    cpu_us: f64,
-    outcome: Outcome,
+/// A part of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Section {
+    /// GET of an order over HTTP/1.1, transcoded
+    Get,
+    /// POST of 1 KB over HTTP/1.1, transcoded both ways
+    Post,
+    /// a unary gRPC call over h2c, passed through
+    Grpc,
+    /// a gRPC call over h2c that is answered with a stream, passed through
+    Stream,
+    /// memory of idle connections, and requests on one of many
+    Connections,
+    /// TLS connections, full and resumed handshakes
+    Tls,
 }
 
 /// All that a report needs.
@@ -60,13 +81,17 @@ struct Sample {
 struct Run<'a> {
     args: &'a Args,
     facts: Vec<String>,
-    samples: Vec<Sample>,
+    rows: Vec<rows::Figures>,
+    connections: Vec<connections::Figures>,
+    handshakes: Vec<handshakes::Figures>,
     /// Resident memory of each proxy at the end, in bytes.
     memory: Vec<(Kind, u64)>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut needs = vec![("h2load", tools::on_path("h2load")), ("taskset", tools::on_path("taskset"))];
+    let args = &args.settled();
+    let mut needs: Vec<_> =
+        ["h2load", "taskset", "openssl"].map(|program| (program, tools::on_path(program))).into();
     needs.extend(args.proxies.iter().map(|kind| (kind.name(), kind.find())));
     tools::require(&needs)?;
     let mut facts = machine::facts();
@@ -74,26 +99,75 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         facts.push(format!("{}: {}", kind.name(), kind.version()?));
     }
     facts.push(format!("h2load: {}", machine::first_line("h2load", &["--version"])));
+    connections::allow_files(1024)?;
 
     let core = proxys_core(args)?;
     let fixture = Fixture::new()?;
     let backend = Backend::start(&fixture)?;
     let scratch = Scratch::new("bench-gateway");
-    let start = |kind: &Kind| Proxy::start(*kind, core, &backend, &fixture, &scratch);
+    let certificate = Certificate::make(&scratch)?;
+    let descriptors = scratch.write("shop.pb", &fixture.descriptors);
+    let setting =
+        Setting { core, backend: &backend, descriptors, certificate: &certificate, scratch: &scratch };
+    let start = |kind: &Kind| Proxy::start(*kind, &setting);
     let proxies = args.proxies.iter().map(start).collect::<Result<Vec<_>>>()?;
     for proxy in &proxies {
         check(proxy, &backend, &fixture)
             .with_context(|| format!("check the answers of {}", proxy.kind.name()))?;
     }
-    let samples = measure(args, &proxies, &Bodies::write(&fixture, &scratch))?;
+    let bar = progress::bar(args.steps());
+    let mut run = Run {
+        args,
+        facts,
+        rows: Vec::new(),
+        connections: Vec::new(),
+        handshakes: Vec::new(),
+        memory: Vec::new(),
+    };
+    // While the proxies are fresh, their memory tells what connections need.
+    if args.rows.contains(&Section::Connections) {
+        run.connections = connections::take(args, &proxies, &bar)?;
+    }
+    let bodies = Bodies::write(&fixture, &scratch);
+    for row in args.rows.iter().copied().filter_map(Row::of) {
+        run.rows.extend(rows::take(row, args, &proxies, (&bodies, &fixture), &bar)?);
+    }
+    if args.rows.contains(&Section::Tls) {
+        run.handshakes = handshakes::take(args, &proxies, &certificate, &bar)?;
+    }
+    bar.finish_and_clear();
     let memory = proxies.iter().map(|proxy| Ok((proxy.kind, procfs::resident_bytes(proxy.pid())?)));
-    let run = Run { args, facts, samples, memory: memory.collect::<Result<_>>()? };
+    run.memory = memory.collect::<Result<_>>()?;
     let report = report::write(&run);
     anstream::println!("{report}");
     if !args.print_only {
         anstream::println!("kept in {}", machine::keep("gateway", &report)?.display());
     }
     Ok(())
+}
+
+impl Args {
+    /// The same with all that `--quick` means.
+    fn settled(&self) -> Self {
+        let (requests, rounds, connections) =
+            if self.quick { (4000, 1, 1000) } else { (self.requests, self.rounds, self.connections) };
+        let (proxies, rows) = (self.proxies.clone(), self.rows.clone());
+        Self { requests, rounds, connections, proxies, rows, ..*self }
+    }
+
+    /// Seconds of a load that has a fixed rate.
+    fn seconds(&self, usual: f64) -> f64 {
+        if self.quick { usual / 3.0 } else { usual }
+    }
+
+    fn steps(&self) -> u64 {
+        let (rounds, proxies) = (u64::from(self.rounds), self.proxies.len() as u64);
+        let of = |section: &Section| match section {
+            Section::Connections => rounds * proxies,
+            _ => 2 * (rounds + 1) * proxies,
+        };
+        self.rows.iter().map(of).sum()
+    }
 }
 
 /// Gives the proxies the last core, and everything else, this process first, the others. `None` where there is only
@@ -129,39 +203,4 @@ fn check(proxy: &Proxy, backend: &Backend, fixture: &Fixture) -> Result<()> {
         "POST was transcoded otherwise: {sent:?}"
     );
     Ok(())
-}
-
-fn measure(args: &Args, proxies: &[Proxy], bodies: &Bodies) -> Result<Vec<Sample>> {
-    let loads = args.rows.len() * proxies.len() * (args.rounds as usize + 1);
-    let bar = progress::bar(loads as u64);
-    let mut samples = Vec::new();
-    for &row in &args.rows {
-        // Round 0 warms up, and is not counted.
-        for round in 0..=args.rounds {
-            for proxy in proxies {
-                bar.set_message(format!(
-                    "{}, round {round} of {}: {}",
-                    row.title(),
-                    args.rounds,
-                    proxy.kind.name()
-                ));
-                let requests =
-                    if round == 0 { args.requests.div_ceil(10).max(CONNECTIONS) } else { args.requests };
-                let sample = sample(row, proxy, bodies, requests)?;
-                if round > 0 {
-                    samples.push(sample);
-                }
-                bar.inc(1);
-            }
-        }
-    }
-    bar.finish_and_clear();
-    Ok(samples)
-}
-
-fn sample(row: Row, proxy: &Proxy, bodies: &Bodies, requests: u64) -> Result<Sample> {
-    let before = procfs::cpu_time(proxy.pid())?;
-    let outcome = bodies.load(row, proxy, requests)?;
-    let used = procfs::cpu_time(proxy.pid())?.saturating_sub(before);
-    Ok(Sample { row, proxy: proxy.kind, cpu_us: used.as_secs_f64() * 1e6 / requests as f64, outcome })
 }

