@@ -18,6 +18,8 @@ use crate::stage::transcode::upload::Upload;
 #[derive(Debug)]
 pub(crate) struct Outgoing<B> {
     source: Source<B>,
+    /// What was polled already, and has yet to be handed on.
+    first: Option<Result<Bytes, BrokenOff>>,
     fault: Fault,
 }
 
@@ -35,17 +37,17 @@ pub(crate) struct BrokenOff;
 impl<B: RequestBody> Outgoing<B> {
     /// Frames that pass as they are.
     pub(crate) fn grpc(body: B) -> Self {
-        Self { source: Source::Grpc(body), fault: Fault::new() }
+        Self { source: Source::Grpc(body), first: None, fault: Fault::new() }
     }
 
     /// Frames within grpc-web.
     pub(crate) fn web(body: B, kind: grpc_web::Kind) -> Self {
-        Self { source: Source::Web(grpc_web::Decoder::new(body, kind)), fault: Fault::new() }
+        Self { source: Source::Web(grpc_web::Decoder::new(body, kind)), first: None, fault: Fault::new() }
     }
 
     /// JSON, message by message.
     pub(crate) fn json(upload: Upload<B>) -> Self {
-        Self { source: Source::Json(Box::new(upload)), fault: Fault::new() }
+        Self { source: Source::Json(Box::new(upload)), first: None, fault: Fault::new() }
     }
 
     /// Where it is said why the stream broke off.
@@ -62,8 +64,27 @@ impl<B: RequestBody> Outgoing<B> {
         }
     }
 
+    /// All of it, when it has come already, as the message of a unary call nearly always has: it then needs no task to carry
+    /// it, and goes out with the end of the stream in one frame.
+    pub(crate) fn poll_whole(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
+        if !matches!(self.source, Source::Grpc(_)) || self.first.is_some() {
+            return None;
+        }
+        let Poll::Ready(Some(piece)) = self.poll_piece(cx) else { return None };
+        match piece {
+            Ok(data) if self.is_empty() => Some(data),
+            piece => {
+                self.first = Some(piece);
+                None
+            }
+        }
+    }
+
     /// The next piece.
     pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        if let Some(piece) = self.first.take() {
+            return Poll::Ready(Some(piece));
+        }
         let piece = match &mut self.source {
             Source::Grpc(body) => ready!(poll_data(body, cx)),
             Source::Web(decoder) => ready!(decoder.poll_piece(cx)),

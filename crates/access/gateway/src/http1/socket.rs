@@ -255,7 +255,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
         self.0.borrow().read.is_empty()
     }
 
-    pub(super) fn poll_write(&self, pieces: &[IoSlice<'_>], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_write(&self, bytes: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0.borrow_mut().stream).poll_write(cx, bytes)
+    }
+
+    pub(super) fn poll_write_vectored(
+        &self,
+        pieces: &[IoSlice<'_>],
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0.borrow_mut().stream).poll_write_vectored(cx, pieces)
     }
 

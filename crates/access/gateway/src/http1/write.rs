@@ -95,10 +95,16 @@ impl Out {
     ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
             let buffered = self.buffer.get(self.written..).unwrap_or_default();
-            let pieces = [IoSlice::new(buffered), IoSlice::new(&self.long), IoSlice::new(self.behind)];
-            // A stream that takes one piece at a time must not be given an empty one first.
-            let empty = pieces.iter().take_while(|piece| piece.is_empty()).count();
-            match socket.poll_write(pieces.get(empty..).unwrap_or_default(), cx) {
+            let wrote = if self.long.is_empty() && self.behind.is_empty() {
+                // Nearly always: and `send` costs the kernel less than `writev`.
+                socket.poll_write(buffered, cx)
+            } else {
+                let pieces = [IoSlice::new(buffered), IoSlice::new(&self.long), IoSlice::new(self.behind)];
+                // A stream that takes one piece at a time must not be given an empty one first.
+                let empty = pieces.iter().take_while(|piece| piece.is_empty()).count();
+                socket.poll_write_vectored(pieces.get(empty..).unwrap_or_default(), cx)
+            };
+            match wrote {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(count)) => {
                     stalled(false);

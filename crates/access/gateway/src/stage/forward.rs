@@ -44,7 +44,7 @@ pub(crate) struct Call {
 /// The messages of a call, framed.
 #[derive(Debug)]
 pub(crate) enum Payload<B> {
-    /// One message; it can be sent again.
+    /// All that the client sends, usually one message; it can be sent again.
     Whole(Bytes),
     /// What the client goes on sending.
     Stream(Outgoing<B>),
@@ -79,6 +79,11 @@ pub(crate) async fn forward<B: RequestBody>(
     call: Call,
     payload: &mut Payload<B>,
 ) -> Result<Answer, Reject> {
+    if let Payload::Stream(outgoing) = payload
+        && let Some(whole) = std::future::poll_fn(|cx| Poll::Ready(outgoing.poll_whole(cx))).await
+    {
+        *payload = Payload::Whole(whole);
+    }
     let lease = endpoint.acquire().await.map_err(|error| unreachable(&error))?;
     let head = request_head(endpoint, call)?;
     let end = matches!(payload, Payload::Stream(outgoing) if outgoing.is_empty());

@@ -77,6 +77,22 @@ async fn refusals_are_grpc_statuses() {
 }
 
 #[tokio::test]
+async fn a_call_that_has_come_whole_needs_no_task_and_may_be_tried_again() {
+    let setup = Setup::start();
+    let mut client = connect(&setup).await;
+    let spawned = || {
+        let counts = aqueduct_runtime::task::counts();
+        counts.iter().find(|count| count.name == "request-pump").map_or(0, |count| count.spawned)
+    };
+    let before = spawned();
+    let head = request("/test.v1.Echo/Say").body(()).unwrap();
+    let (_, trailers) = call(&mut client, head, frame(&message("refuse", 0))).await;
+    assert_eq!(trailers["grpc-status"], "14");
+    assert_eq!(setup.backend.seen.headers.lock().unwrap().len(), 3, "nothing of it was processed");
+    assert_eq!(spawned(), before);
+}
+
+#[tokio::test]
 async fn both_sides_of_a_stream_flow_at_the_same_time() {
     let setup = Setup::start();
     let mut client = connect(&setup).await;
