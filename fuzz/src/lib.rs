@@ -20,7 +20,7 @@ mod wire_to_json;
 #[path = "../../crates/access/transcode/tests/it/compare.rs"]
 mod compare;
 
-pub use aqueduct_gateway::fuzzing::gateway;
+pub use aqueduct_gateway::fuzzing::{gateway, http1};
 pub use json_to_wire::json_to_wire;
 pub use query::query;
 pub use splitter::splitter;
@@ -32,7 +32,7 @@ pub use wire_to_json::wire_to_json;
 pub type Check = fn(&[u8]);
 
 /// Every target by the name of its program and its folder in `corpus/`.
-pub const TARGETS: [(&str, Check); 7] = [
+pub const TARGETS: [(&str, Check); 8] = [
     ("json_to_wire", json_to_wire),
     ("wire_to_json", wire_to_json),
     ("template", template),
@@ -40,4 +40,5 @@ pub const TARGETS: [(&str, Check); 7] = [
     ("splitter", splitter),
     ("gateway", gateway),
     ("status", status),
+    ("http1", http1),
 ];

@@ -1,10 +1,13 @@
 //! What the gateway's own parsers of outside bytes promise, for the fuzz targets: each panics when a promise is broken. Not
 //! for users.
 
+mod http1;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
+pub use self::http1::{accepted, http1, serve_idle};
 use crate::descriptors::fuzz_reflection;
 use crate::grpc::Deframer;
 use crate::grpc_web;

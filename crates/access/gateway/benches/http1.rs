@@ -1,0 +1,100 @@
+//! What a request costs a server's thread in our HTTP/1 codec and in hyper's, with a service that reads the body and answers at
+//! once: `cargo bench -p aqueduct-gateway --features fuzzing`. The kernel's part is in both. Rounds alternate, and the ratio
+//! is of the medians.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program that prints a table")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use aqueduct_gateway::fuzzing::serve_idle;
+use aqueduct_runtime::task;
+
+const ROUNDS: usize = 7;
+const CLIENTS: usize = 8;
+const REQUESTS: usize = 5000;
+
+fn main() {
+    let fields = "host: api.example.com\r\nuser-agent: bench/1.0\r\naccept: application/json\r\nauthorization: Bearer 0123456789abcdef\r\n\
+                  traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\nx-request-id: 7f3c\r\n";
+    let body = "x".repeat(1024);
+    let get = format!("GET /v1/orders/123456?view=full HTTP/1.1\r\n{fields}\r\n");
+    let post = format!(
+        "POST /v1/orders HTTP/1.1\r\n{fields}content-type: application/json\r\ncontent-length: 1024\r\n\r\n{body}"
+    );
+    let long =
+        format!("POST /v1/orders HTTP/1.1\r\n{fields}content-length: 1048576\r\n\r\n{}", "x".repeat(1 << 20));
+    println!("CPU time of the server's thread per request, median of {ROUNDS} rounds");
+    for (name, request, count) in
+        [("GET", get, REQUESTS), ("POST of 1 KB", post, REQUESTS), ("POST of 1 MB", long, REQUESTS / 100)]
+    {
+        let mut costs = [Vec::new(), Vec::new()];
+        for _ in 0..ROUNDS {
+            for (hyper, costs) in [false, true].into_iter().zip(&mut costs) {
+                costs.push(round(request.as_bytes(), count, hyper));
+            }
+        }
+        let [own, hyper] = costs.map(|mut costs| {
+            costs.sort_unstable();
+            costs[ROUNDS / 2]
+        });
+        println!(
+            "{name}: ours {own:?}, hyper {hyper:?}, ratio {:.2}",
+            own.as_secs_f64() / hyper.as_secs_f64()
+        );
+    }
+}
+
+/// The server's CPU time per request.
+fn round(request: &[u8], count: usize, hyper: bool) -> Duration {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || serve(&listener, hyper));
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| ask(address, request, count));
+        }
+    });
+    server.join().unwrap() / u32::try_from(CLIENTS * count).unwrap()
+}
+
+/// Serves so many connections until they are closed; the CPU time that this took.
+fn serve(listener: &TcpListener, hyper: bool) -> Duration {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let local = tokio::task::LocalSet::new();
+    let streams: Vec<_> = (0..CLIENTS).map(|_| listener.accept().unwrap().0).collect();
+    let before = cpu();
+    local.block_on(&runtime, async {
+        let connections = streams.into_iter().map(|stream| {
+            stream.set_nonblocking(true).unwrap();
+            stream.set_nodelay(true).unwrap();
+            let stream = tokio::net::TcpStream::from_std(stream).unwrap();
+            task::spawn_local("connection", serve_idle(stream, hyper))
+        });
+        for connection in connections.collect::<Vec<_>>() {
+            connection.await.unwrap();
+        }
+    });
+    cpu().checked_sub(before).unwrap()
+}
+
+/// The time that this thread has been on a core.
+fn cpu() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
+fn ask(address: SocketAddr, request: &[u8], count: usize) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let mut answer = vec![0; 4096];
+    for _ in 0..count {
+        stream.write_all(request).unwrap();
+        let mut length = 0;
+        while !answer[..length].ends_with(br#"{"text":"hello"}"#) {
+            let read = stream.read(&mut answer[length..]).unwrap();
+            assert!(read > 0, "the server has hung up");
+            length += read;
+        }
+    }
+}
