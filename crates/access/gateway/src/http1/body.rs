@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
 use super::chunked::ChunkError;
-use super::head::Framing;
+use super::fields::Framing;
 
 /// The connection that a body is read from. Behind a pointer, so that the pipeline is compiled once, whatever carries the bytes.
 pub(super) trait Source {

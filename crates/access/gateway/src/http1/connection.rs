@@ -15,7 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Service;
 use super::body::Incoming;
-use super::head::{self, Bounds, Head, Refused};
+use super::head::{self, Head, Refused};
+use super::scan::Bounds;
 use super::socket::{LITTLE, Rest, Socket};
 use super::write::{self, Ending, Out};
 use crate::body::Body;
@@ -142,7 +143,11 @@ where
         std::future::poll_fn(|cx| {
             let received = || self.host.client.received();
             match self.socket.poll_head(self.bounds, received, cx) {
-                Poll::Ready(Ok(Some(head))) => return Poll::Ready(Next::Request(Box::new(head))),
+                Poll::Ready(Ok(Some(head))) => {
+                    // It came at the last moment.
+                    self.overdue.set(None);
+                    return Poll::Ready(Next::Request(Box::new(head)));
+                }
                 Poll::Ready(Ok(None)) => return Poll::Ready(Next::Closed),
                 Poll::Ready(Err(refused)) => return Poll::Ready(Next::Refused(refused)),
                 Poll::Pending => {}
@@ -200,7 +205,7 @@ where
         let stays = asked.keep_alive
             && ending != Ending::Close
             && !self.host.drain.is_started()
-            && self.socket.rest() != Rest::Lost;
+            && self.socket.rest(false) != Rest::Lost;
         let connection = match (stays, asked.version == Version::HTTP_10) {
             (false, _) => Some(&b"close"[..]),
             (true, true) => Some(&b"keep-alive"[..]),
@@ -219,7 +224,7 @@ where
         if !sent {
             return After::Drop;
         }
-        match self.socket.rest() {
+        match self.socket.rest(true) {
             Rest::None if stays => After::Again,
             Rest::None if !asked.keep_alive && self.socket.is_drained() => After::Close,
             Rest::Little if stays => Box::pin(self.discard()).await,

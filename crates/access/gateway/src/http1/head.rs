@@ -4,13 +4,12 @@
 use std::mem::MaybeUninit;
 
 use aqueduct_transcode::Code;
-use bytes::{Buf, Bytes, BytesMut};
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
-};
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue, TE};
 use http::{Method, Request, StatusCode, Uri, Version};
 
-use super::syntax::{is_authority, is_token};
+use super::fields::{Framing, check_host, expects, framing, keep_alive, names};
+use super::scan::Bounds;
 use crate::reject::Reject;
 use crate::stage::Stage;
 
@@ -30,96 +29,11 @@ pub(crate) struct Head {
     pub(crate) trailers: bool,
 }
 
-/// How the end of a body is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Framing {
-    /// So many bytes; none without a `Content-Length`.
-    Length(u64),
-    Chunked,
-}
-
 /// A head that is refused, and as much of it as was understood.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) request: Request<()>,
     pub(crate) reject: Reject,
-}
-
-/// Bounds on a head.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
-    pub(crate) bytes: usize,
-    pub(crate) fields: usize,
-}
-
-/// How far the head at the beginning of a buffer has been looked through, so that a slow one costs no more than a fast one.
-#[derive(Debug, Default)]
-pub(crate) struct Scan {
-    seen: usize,
-    /// Where the line begins in which `seen` is.
-    line: usize,
-    lines: usize,
-    skipped: bool,
-}
-
-impl Scan {
-    /// Takes a complete head off the buffer.
-    pub(crate) fn head(
-        &mut self,
-        buffer: &mut BytesMut,
-        bounds: Bounds,
-    ) -> Result<Option<Head>, Box<Refused>> {
-        let refused = |reject| Box::new(Refused { request: unknown(), reject });
-        let Some(length) = self.length(buffer, bounds).map_err(refused)? else { return Ok(None) };
-        *self = Scan::default();
-        parse(&buffer.split_to(length).freeze(), bounds).map(Some)
-    }
-
-    /// The head's length, once it has ended.
-    fn length(&mut self, buffer: &mut BytesMut, bounds: Bounds) -> Result<Option<usize>, Reject> {
-        // RFC 9112, section 2.2: clients used to send an empty line behind a body.
-        if !self.skipped && buffer.starts_with(b"\r\n") {
-            self.skipped = true;
-            buffer.advance(2);
-        }
-        match buffer.first() {
-            None => return Ok(None),
-            Some(b'\r') if !self.skipped && buffer.len() == 1 => return Ok(None),
-            Some(byte) if is_token(*byte) => {}
-            Some(_) => return Err(bad("request_line", "the request does not begin with a method")),
-        }
-        while let Some(found) = buffer.get(self.seen..).and_then(|rest| memchr::memchr(b'\n', rest)) {
-            let end = self.seen + found;
-            if end == 0 || buffer.get(end - 1) != Some(&b'\r') {
-                return Err(bad("line_end", "a line of the head ends with a bare line feed"));
-            }
-            let empty = end == self.line + 1;
-            (self.seen, self.line, self.lines) = (end + 1, end + 1, self.lines + 1);
-            if empty {
-                return if self.seen > bounds.bytes {
-                    Err(self.too_large(bounds))
-                } else {
-                    Ok(Some(self.seen))
-                };
-            }
-            if self.lines > bounds.fields + 1 {
-                return Err(too_many(bounds.fields));
-            }
-        }
-        self.seen = buffer.len();
-        if self.seen > bounds.bytes { Err(self.too_large(bounds)) } else { Ok(None) }
-    }
-
-    #[cold]
-    fn too_large(&self, bounds: Bounds) -> Reject {
-        let Bounds { bytes, .. } = bounds;
-        if self.lines == 0 {
-            uri_too_long(bytes)
-        } else {
-            let message = format!("the request head is longer than {bytes} bytes");
-            too_large("head_too_large", message)
-        }
-    }
 }
 
 /// What stands for a request of which nothing is known.
@@ -132,23 +46,23 @@ pub(crate) fn unknown() -> Request<()> {
 }
 
 #[cold]
-fn bad(reason: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> Reject {
+pub(super) fn bad(reason: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> Reject {
     Reject::bad_request(Stage::Normalize, reason, message)
 }
 
 #[cold]
-fn too_large(reason: &'static str, message: String) -> Reject {
+pub(super) fn too_large(reason: &'static str, message: String) -> Reject {
     Reject::new(Stage::Normalize, reason, Code::ResourceExhausted, message)
         .with_http(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
 }
 
 #[cold]
-fn too_many(fields: usize) -> Reject {
+pub(super) fn too_many(fields: usize) -> Reject {
     too_large("head_too_large", format!("there are more than {fields} header fields"))
 }
 
 #[cold]
-fn uri_too_long(bytes: usize) -> Reject {
+pub(super) fn uri_too_long(bytes: usize) -> Reject {
     let message = format!("the request line is longer than {bytes} bytes");
     Reject::new(Stage::Normalize, "uri_too_long", Code::ResourceExhausted, message)
         .with_http(StatusCode::URI_TOO_LONG)
@@ -164,7 +78,7 @@ pub(crate) fn slow() -> Refused {
 }
 
 /// Understands a whole head, the empty line at its end included.
-fn parse(bytes: &Bytes, bounds: Bounds) -> Result<Head, Box<Refused>> {
+pub(super) fn parse(bytes: &Bytes, bounds: Bounds) -> Result<Head, Box<Refused>> {
     let mut head = Head {
         request: unknown(),
         framing: Framing::Length(0),
@@ -307,111 +221,4 @@ fn split_absolute(target: &Bytes, options: bool) -> Result<(Bytes, Bytes), Rejec
 
 fn has_prefix(text: &[u8], prefix: &[u8]) -> bool {
     text.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))
-}
-
-/// RFC 9112, section 3.2: exactly one `Host` in an HTTP/1.1 request, at most one in an HTTP/1.0 one. The authority of an
-/// absolute target takes its place.
-fn check_host(fields: &mut HeaderMap, old: bool, authority: Option<Bytes>) -> Result<(), Reject> {
-    let mut hosts = fields.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (None, _) if old => {}
-        (None, _) => return Err(bad("host", "the Host header is missing")),
-        (Some(_), Some(_)) => return Err(bad("host", "there is more than one Host header")),
-        (Some(host), None) if is_authority(host.as_bytes()) => {}
-        (Some(_), None) => return Err(bad("host", "the Host header is not a host with an optional port")),
-    }
-    if let Some(authority) = authority {
-        let host =
-            HeaderValue::from_maybe_shared(authority).ok().filter(|host| is_authority(host.as_bytes()));
-        let wrong = || bad("host", "the target's authority is not a host with an optional port");
-        fields.insert(HOST, host.ok_or_else(wrong)?);
-    }
-    Ok(())
-}
-
-/// RFC 9112, section 6.3, without its leniencies.
-fn framing(fields: &HeaderMap, old: bool) -> Result<Framing, Reject> {
-    let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
-    let (length, second) = (lengths.next(), lengths.next());
-    if fields.contains_key(TRANSFER_ENCODING) {
-        if length.is_some() {
-            let message = "there are both Content-Length and Transfer-Encoding";
-            return Err(bad("transfer_encoding", message));
-        }
-        if old {
-            return Err(bad("transfer_encoding", "HTTP/1.0 has no Transfer-Encoding"));
-        }
-        return check_codings(fields).map(|()| Framing::Chunked);
-    }
-    let Some(length) = length else { return Ok(Framing::Length(0)) };
-    let number = length.as_bytes().iter().try_fold(0u64, |number, byte| {
-        let digit = char::from(*byte).to_digit(10)?;
-        number.checked_mul(10)?.checked_add(u64::from(digit))
-    });
-    match number {
-        Some(number) if second.is_none() && !length.is_empty() => Ok(Framing::Length(number)),
-        Some(_) if second.is_some() => Err(bad("content_length", "there is more than one Content-Length")),
-        _ => Err(bad("content_length", "the Content-Length is not a number")),
-    }
-}
-
-/// Exactly one coding, `chunked`. Others before it are valid, and not known here.
-fn check_codings(fields: &HeaderMap) -> Result<(), Reject> {
-    let mut codings = fields
-        .get_all(TRANSFER_ENCODING)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii);
-    let first = codings.next().unwrap_or_default();
-    let Some(last) = codings.next_back() else {
-        return if first.eq_ignore_ascii_case(b"chunked") {
-            Ok(())
-        } else {
-            Err(bad("transfer_encoding", "the last Transfer-Encoding must be chunked"))
-        };
-    };
-    let unknown = |coding: &[u8]| {
-        let name = coding.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        !name.is_empty() && name.iter().all(|byte| is_token(*byte)) && !name.eq_ignore_ascii_case(b"chunked")
-    };
-    if last.eq_ignore_ascii_case(b"chunked") && unknown(first) && codings.all(unknown) {
-        let message = "the only Transfer-Encoding that is known here is chunked";
-        return Err(Reject::new(Stage::Normalize, "transfer_encoding", Code::Unimplemented, message)
-            .with_http(StatusCode::NOT_IMPLEMENTED));
-    }
-    Err(bad("transfer_encoding", "the Transfer-Encoding must be chunked, once and last"))
-}
-
-/// What `Connection` says of the connection, `close` before `keep-alive`.
-fn keep_alive(fields: &HeaderMap) -> Option<bool> {
-    if !fields.contains_key(CONNECTION) {
-        None
-    } else if names(fields, &CONNECTION, b"close") {
-        Some(false)
-    } else {
-        names(fields, &CONNECTION, b"keep-alive").then_some(true)
-    }
-}
-
-/// Whether a list has an element of this name, whatever its parameters.
-fn names(fields: &HeaderMap, list: &HeaderName, name: &[u8]) -> bool {
-    let mut elements =
-        fields.get_all(list).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    elements.any(|element| {
-        let element = element.split(|byte| *byte == b';').next().unwrap_or_default();
-        element.trim_ascii().eq_ignore_ascii_case(name)
-    })
-}
-
-/// RFC 9110, section 10.1.1: the only expectation there is; HTTP/1.0 has none.
-fn expects(fields: &HeaderMap, old: bool) -> Result<bool, Reject> {
-    let mut expects = false;
-    for value in fields.get_all(EXPECT) {
-        if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
-            let message = "the only expectation that is met here is 100-continue";
-            return Err(bad("expect", message).with_http(StatusCode::EXPECTATION_FAILED));
-        }
-        expects = !old;
-    }
-    Ok(expects)
 }

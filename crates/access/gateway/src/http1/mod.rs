@@ -4,7 +4,10 @@
 mod body;
 mod chunked;
 mod connection;
+mod fields;
 mod head;
+mod progress;
+mod scan;
 mod socket;
 mod syntax;
 mod write;

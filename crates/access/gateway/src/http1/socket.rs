@@ -6,12 +6,15 @@ use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::body::{BodyError, Source};
-use super::chunked::{Decoder, Step};
-use super::head::{Bounds, Framing, Head, Refused, Scan};
+use super::chunked::Step;
+use super::fields::Framing;
+use super::head::{Head, Refused};
+use super::progress::Progress;
+use super::scan::{Bounds, Scan};
 
 /// Room for a read. A connection has it only while there is something in it.
 const READ: usize = 8 << 10;
@@ -24,14 +27,6 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 thread_local! {
     /// The buffer of whichever connection of this thread reads next.
     static SPARE: Cell<BytesMut> = Cell::new(BytesMut::new());
-}
-
-/// How far the body of the request in flight has come.
-#[derive(Debug)]
-enum Progress {
-    Length(u64),
-    Chunked(Decoder),
-    Failed(BodyError),
 }
 
 /// What becomes of a connection whose request has been answered.
@@ -104,6 +99,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
         loop {
             if !inner.read.is_empty() {
                 if let Some(head) = inner.scan.head(&mut inner.read, bounds)? {
+                    inner.attend(cx);
                     return Poll::Ready(Ok(Some(head)));
                 }
                 if !inner.read.is_empty() {
@@ -127,10 +123,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
     /// A request begins; answers with its number.
     pub(super) fn begin(&self, framing: Framing, expects: bool) -> u32 {
         let inner = &mut *self.0.borrow_mut();
-        inner.progress = match framing {
-            Framing::Length(length) => Progress::Length(length),
-            Framing::Chunked => Progress::Chunked(Decoder::new()),
-        };
+        inner.progress = Progress::new(framing);
         inner.request = inner.request.wrapping_add(1);
         (inner.abandoned, inner.expects, inner.room) = (false, expects, READ);
         inner.request
@@ -140,9 +133,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
     /// connection, and nobody is about to find that out by reading the body.
     pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let inner = &mut *self.0.borrow_mut();
-        if !inner.task.will_wake(cx.waker()) {
-            inner.task.clone_from(cx.waker());
-        }
+        inner.attend(cx);
         if inner.poll_interim(cx).is_err() {
             return Poll::Ready(());
         }
@@ -179,20 +170,20 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
         std::mem::take(&mut inner.interim)
     }
 
-    /// What would become of the connection if the answer had gone out.
-    pub(super) fn rest(&self) -> Rest {
+    /// What becomes of the connection. Before the answer goes out, a body that nobody wants is not waited for.
+    pub(super) fn rest(&self, answered: bool) -> Rest {
         let inner = &mut *self.0.borrow_mut();
         if inner.ended || inner.expects {
             // A client that was not told to go on may send its body or not.
-            return if inner.left() == Some(0) && !inner.ended { Rest::None } else { Rest::Lost };
+            return if inner.progress.left() == Some(0) && !inner.ended { Rest::None } else { Rest::Lost };
         }
         if inner.abandoned && matches!(inner.progress, Progress::Chunked(_)) {
-            inner.discard();
+            inner.progress.discard(&mut inner.read);
         }
         match &inner.progress {
             Progress::Length(0) => Rest::None,
             Progress::Length(left) if inner.abandoned && *left > LITTLE => Rest::Lost,
-            Progress::Chunked(_) if inner.abandoned => Rest::Lost,
+            Progress::Chunked(_) if inner.abandoned && !answered => Rest::Lost,
             Progress::Length(_) | Progress::Chunked(_) => Rest::Little,
             Progress::Failed(_) => Rest::Lost,
         }
@@ -213,7 +204,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
         let inner = &mut *self.0.borrow_mut();
         loop {
             let before = inner.read.len();
-            let done = inner.discard();
+            let done = inner.progress.discard(&mut inner.read);
             *budget = budget.saturating_sub((before - inner.read.len()) as u64);
             if done {
                 return Poll::Ready(true);
@@ -273,6 +264,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Inner<I> {
+    /// The task that asks is the connection's.
+    fn attend(&mut self, cx: &Context<'_>) {
+        if !self.task.will_wake(cx.waker()) {
+            self.task.clone_from(cx.waker());
+        }
+    }
+
     /// Reads once into what room there is, or into new one.
     fn poll_read(&mut self, room: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.read.capacity() == 0 {
@@ -314,59 +312,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Inner<I> {
         Ok(())
     }
 
-    fn left(&self) -> Option<u64> {
-        match self.progress {
-            Progress::Length(left) => Some(left),
-            Progress::Chunked(_) | Progress::Failed(_) => None,
-        }
-    }
-
-    /// The next piece of the body that is in the buffer.
-    fn decode(&mut self) -> Result<Step, BodyError> {
-        match &mut self.progress {
-            Progress::Length(0) => Ok(Step::End),
-            Progress::Length(_) if self.read.is_empty() => Ok(Step::More),
-            Progress::Length(left) => {
-                let most = usize::try_from(*left).unwrap_or(usize::MAX);
-                let data = self.read.split_to(most.min(self.read.len())).freeze();
-                *left -= data.len() as u64;
-                Ok(Step::Data(data))
-            }
-            Progress::Chunked(decoder) => match decoder.step(&mut self.read) {
-                Ok(step) => {
-                    if step == Step::End {
-                        self.progress = Progress::Length(0);
-                    }
-                    Ok(step)
-                }
-                Err(error) => Err(self.fail(BodyError::Chunk(error))),
-            },
-            Progress::Failed(error) => Err(*error),
-        }
-    }
-
-    /// Throws away what there is of the body. Whether that was all.
-    fn discard(&mut self) -> bool {
-        if let Progress::Length(left) = &mut self.progress {
-            let most = usize::try_from(*left).unwrap_or(usize::MAX).min(self.read.len());
-            self.read.advance(most);
-            *left -= most as u64;
-            return *left == 0;
-        }
-        loop {
-            match self.decode() {
-                Ok(Step::Data(_)) => {}
-                Ok(Step::End) => return true,
-                Ok(Step::More) | Err(_) => return false,
-            }
-        }
-    }
-
-    fn fail(&mut self, error: BodyError) -> BodyError {
-        self.progress = Progress::Failed(error);
-        error
-    }
-
     /// Reads for whoever asks, on behalf of the connection's task: it is woken, and wakes the other.
     fn poll_read_for(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let room = match self.progress {
@@ -399,7 +344,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Source for Socket<I> {
             inner.task.wake_by_ref();
         }
         loop {
-            let step = inner.decode();
+            let step = inner.progress.decode(&mut inner.read);
             let is_own = cx.waker().will_wake(&inner.task);
             match step {
                 Ok(Step::Data(data)) => {
@@ -419,7 +364,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Source for Socket<I> {
                 Ok(Step::More) => {}
             }
             if inner.ended {
-                return Poll::Ready(Some(Err(inner.fail(BodyError::Closed))));
+                return Poll::Ready(Some(Err(inner.progress.fail(BodyError::Closed))));
             }
             match ready!(inner.poll_read_for(cx)) {
                 Ok(0) | Err(_) => inner.ended = true,
@@ -430,7 +375,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Source for Socket<I> {
 
     fn left(&self, request: u32) -> Option<u64> {
         let inner = self.0.borrow();
-        if inner.request == request { inner.left() } else { None }
+        if inner.request == request { inner.progress.left() } else { None }
     }
 
     fn abandon(&self, request: u32) {
