@@ -1,5 +1,5 @@
 //! What a request costs a server's thread in our HTTP/1 codec and in hyper's, with a service that reads the body and answers at
-//! once: `cargo bench -p aqueduct-gateway --features fuzzing`. The kernel's part is in both. Rounds alternate, and the ratio
+//! once, and what a connection costs in memory while it is idle: `cargo bench -p aqueduct-gateway --features fuzzing`. The kernel's part is in both. Rounds alternate, and the ratio
 //! is of the medians.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program that prints a table")]
 
@@ -13,6 +13,7 @@ use aqueduct_runtime::task;
 const ROUNDS: usize = 7;
 const CLIENTS: usize = 8;
 const REQUESTS: usize = 5000;
+const IDLE: usize = 5000;
 
 fn main() {
     let fields = "host: api.example.com\r\nuser-agent: bench/1.0\r\naccept: application/json\r\nauthorization: Bearer 0123456789abcdef\r\n\
@@ -24,6 +25,15 @@ fn main() {
     );
     let long =
         format!("POST /v1/orders HTTP/1.1\r\n{fields}content-length: 1048576\r\n\r\n{}", "x".repeat(1 << 20));
+    if let Some(codec) = std::env::args().skip_while(|argument| argument != "--idle").nth(1) {
+        return println!("{}", idle(get.as_bytes(), codec == "hyper"));
+    }
+    for codec in ["ours", "hyper"] {
+        let own = std::env::current_exe().unwrap();
+        let output = std::process::Command::new(own).args(["--idle", codec]).output().unwrap();
+        let bytes = String::from_utf8(output.stdout).unwrap();
+        println!("memory of an idle connection, of {IDLE}: {codec} {} bytes", bytes.trim());
+    }
     println!("CPU time of the server's thread per request, median of {ROUNDS} rounds");
     for (name, request, count) in
         [("GET", get, REQUESTS), ("POST of 1 KB", post, REQUESTS), ("POST of 1 MB", long, REQUESTS / 100)]
@@ -43,6 +53,38 @@ fn main() {
             own.as_secs_f64() / hyper.as_secs_f64()
         );
     }
+}
+
+/// The memory that a connection takes which has had a request and waits for another. In a process of its own, in which nothing
+/// is used again.
+fn idle(request: &[u8], hyper: bool) -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let local = tokio::task::LocalSet::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let before = resident();
+    let mut clients = Vec::with_capacity(IDLE);
+    local.block_on(&runtime, async {
+        for _ in 0..IDLE {
+            let mut client = TcpStream::connect(address).unwrap();
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_nonblocking(true).unwrap();
+            task::spawn_local("idle", serve_idle(tokio::net::TcpStream::from_std(stream).unwrap(), hyper));
+            client.write_all(request).unwrap();
+            client.set_nonblocking(true).unwrap();
+            while client.read(&mut [0; 512]).is_err() {
+                tokio::task::yield_now().await;
+            }
+            clients.push(client);
+        }
+    });
+    resident().checked_sub(before).unwrap() / IDLE
+}
+
+/// The memory of this process that is in use.
+fn resident() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
 /// The server's CPU time per request.

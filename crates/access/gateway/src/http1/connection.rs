@@ -352,3 +352,41 @@ impl Sending {
         self.state = State::Ended;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use aqueduct_runtime::drain;
+    use http::Request;
+
+    use super::*;
+    use crate::reject::Reject;
+
+    /// Has a lot to remember while it answers.
+    struct Heavy;
+
+    impl Service for Heavy {
+        async fn call(&self, _: Request<Incoming>) -> Response<Body> {
+            let memory = [1u8; 8192];
+            tokio::task::yield_now().await;
+            Response::new(Body::full(memory.to_vec().into()))
+        }
+
+        fn refuse(&self, _: Request<()>, _: Reject) -> Response<Body> {
+            Response::new(Body::empty())
+        }
+    }
+
+    #[test]
+    fn a_connection_needs_little_memory_between_requests() {
+        let client = Client::new(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let (_handle, drain) = drain::channel();
+        let (limits, times) = (Limits::default(), Timeouts::default());
+        let host = Host { service: Heavy, client: &client, limits: &limits, times: &times, drain: &drain };
+        let (stream, _client) = tokio::io::duplex(64);
+        let task = size_of_val(&serve(stream, BytesMut::new(), host));
+        let shared = size_of::<Socket<tokio::net::TcpStream>>();
+        assert!(task < 2048 && shared < 512, "{task} bytes of a task, {shared} shared with the body");
+    }
+}
