@@ -52,6 +52,10 @@ fn render(file: &str, config: &Config) -> String {
         for line in routes(&router).into_iter().chain(reflected(&options)) {
             add(&mut out, format_args!("  {name}route   {name:#}  {line}"));
         }
+        for warning in options.warnings() {
+            let yellow = AnsiColor::Yellow.on_default().bold();
+            add(&mut out, format_args!("  {yellow}warning {yellow:#}  {warning}"));
+        }
         for note in shadows::notes(&router, options.probes.as_ref()) {
             add(&mut out, format_args!("  {note}"));
         }

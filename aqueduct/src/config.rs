@@ -8,6 +8,7 @@ mod report;
 mod route;
 mod scalar;
 mod system;
+mod tls;
 mod tree;
 mod value;
 

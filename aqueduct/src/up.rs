@@ -29,7 +29,7 @@ fn apply(args: &UpArgs, system: &mut SystemFile) {
         system.shop.data_dir.clone_from(data);
     }
     if let Some(address) = args.listen {
-        system.edge_mut().listen = vec![Listen { address }];
+        system.edge_mut().listen = vec![Listen::plain(address)];
     }
     if let Some(workers) = args.workers {
         system.edge_mut().workers = workers.into();

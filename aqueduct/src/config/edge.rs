@@ -8,6 +8,7 @@ use std::time::Duration;
 use aqueduct_gateway::{Limits, Listen, Options, Probes, Timeouts};
 use aqueduct_telemetry::access::Target;
 
+use super::tls;
 use super::value::{Fields, Value};
 
 /// One address of a mapping with that one key, as in messages.
@@ -34,8 +35,8 @@ impl Default for AccessLogFile {
 }
 
 /// Reads `listen`, `workers`, `limits`, `timeouts` and `probes`.
-pub(super) fn read(fields: &mut Fields<'_>, options: &mut Options) {
-    fields.set("listen", &mut options.listen, |value| Some(listen(value)));
+pub(super) fn read(fields: &mut Fields<'_>, options: &mut Options, base: &Path) {
+    fields.set("listen", &mut options.listen, |value| Some(listen(value, base)));
     fields.set("workers", &mut options.workers, |value| value.integer(1..=1024));
     if let Some(mut section) = fields.get("limits").and_then(|value| value.fields("{ body_bytes: 4MiB }")) {
         limits(&mut section, &mut options.limits);
@@ -50,9 +51,20 @@ pub(super) fn read(fields: &mut Fields<'_>, options: &mut Options) {
     }
 }
 
-fn listen(value: &Value<'_>) -> Vec<Listen> {
-    let items = value.items(&format!("[{ADDRESS}]"));
-    items.iter().filter_map(address_field).map(|address| Listen { address }).collect()
+fn listen(value: &Value<'_>, base: &Path) -> Vec<Listen> {
+    value.items(&format!("[{ADDRESS}]")).iter().map(|item| listen_item(item, base)).collect()
+}
+
+/// One whose address is wrong keeps its place: the ones behind it keep their numbers.
+fn listen_item(value: &Value<'_>, base: &Path) -> Listen {
+    let mut listen = Listen::plain(SocketAddr::from(([0; 4], 0)));
+    if let Some(mut fields) = value.fields(ADDRESS) {
+        let address = fields.require("address").and_then(|value| value.parsed(address_text));
+        listen.address = address.unwrap_or(listen.address);
+        listen.tls = fields.get("tls").and_then(|value| tls::listen(&value, base));
+        fields.finish();
+    }
+    listen
 }
 
 /// The address of `{ address: … }`.
@@ -88,6 +100,10 @@ fn limits(fields: &mut Fields<'_>, limits: &mut Limits) {
     fields.set("elements", &mut limits.elements, |value| small(value, 1..=100_000_000));
     fields.set("requests", &mut limits.requests, |value| value.integer(1..=10_000_000));
     fields.set("connections", &mut limits.connections, |value| value.integer(1..=10_000_000));
+    fields.set("connections_per_address", &mut limits.connections_per_address, |value| {
+        value.integer(0..=10_000_000)
+    });
+    fields.set("handshakes", &mut limits.handshakes, |value| value.integer(1..=1_000_000));
     fields.set("streams", &mut limits.streams, |value| small(value, 1..=1_000_000));
 }
 

@@ -9,6 +9,7 @@ use aqueduct_gateway::{Descriptors, Options, Probes, Route, Upstream};
 use super::edge::{self, AccessLogFile, beside, positive};
 use super::report::Problems;
 use super::route;
+use super::tls;
 use super::value::{Fields, Value};
 use super::{Source, read_at_most};
 
@@ -29,9 +30,9 @@ pub(crate) struct GatewayFile {
 
 pub(super) fn read(mut fields: Fields<'_>, Source { base, problems }: Source<'_>) -> GatewayFile {
     let mut options = Options { probes: Some(Probes::default()), ..Options::default() };
-    edge::read(&mut fields, &mut options);
+    edge::read(&mut fields, &mut options, base);
     fields.set("descriptors", &mut options.descriptors, |value| Some(descriptors(value, base)));
-    fields.set("upstreams", &mut options.upstreams, |value| Some(upstreams(value)));
+    fields.set("upstreams", &mut options.upstreams, |value| Some(upstreams(value, base)));
     fields.set("routes", &mut options.routes, |value| Some(routes(value)));
     let mut admin = Some(ADMIN);
     if let Some(value) = fields.get("admin") {
@@ -111,19 +112,20 @@ fn reflection(fields: &mut Fields<'_>) -> Option<Descriptors> {
     Some(source)
 }
 
-fn upstreams(value: &Value<'_>) -> BTreeMap<String, Upstream> {
+fn upstreams(value: &Value<'_>, base: &Path) -> BTreeMap<String, Upstream> {
     let example = r#"{ orders: { endpoints: ["127.0.0.1:50051"] } }"#;
     let named = value.named(example).into_iter();
-    named.map(|(name, value)| (name.to_owned(), upstream(&value))).collect()
+    named.map(|(name, value)| (name.to_owned(), upstream(&value, base))).collect()
 }
 
-fn upstream(value: &Value<'_>) -> Upstream {
+fn upstream(value: &Value<'_>, base: &Path) -> Upstream {
     let mut upstream = Upstream::new(Vec::new());
     let Some(mut fields) = value.fields(r#"{ endpoints: ["127.0.0.1:50051"] }"#) else { return upstream };
     if let Some(value) = fields.require("endpoints") {
         let items = value.items(r#"["127.0.0.1:50051"]"#);
         upstream.endpoints = items.iter().map(|item| item.text().unwrap_or_default().to_owned()).collect();
     }
+    upstream.tls = fields.get("tls").and_then(|value| tls::upstream(&value, base));
     fields.set("connect_timeout", &mut upstream.connect_timeout, positive);
     fields.set("idle_timeout", &mut upstream.idle_timeout, positive);
     fields.set("connections", &mut upstream.connections, |value| value.integer(1..=1_000));

@@ -35,7 +35,7 @@ impl Default for SystemFile {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self {
             edge: Options {
-                listen: vec![Listen { address: local(8080) }],
+                listen: vec![Listen::plain(local(8080))],
                 probes: Some(Probes::default()),
                 ..Options::default()
             },
@@ -76,7 +76,7 @@ impl SystemFile {
 pub(super) fn read(mut fields: Fields<'_>, Source { base, problems }: Source<'_>) -> SystemFile {
     let mut system = SystemFile::default();
     if let Some(mut section) = fields.get("gateway").and_then(|value| value.fields("{ workers: 4 }")) {
-        edge::read(&mut section, &mut system.edge);
+        edge::read(&mut section, &mut system.edge, base);
         system.access_log = edge::access_log(&mut section, base);
         section.finish();
     }

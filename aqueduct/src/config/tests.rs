@@ -23,9 +23,21 @@ upstreams: { orders: { endpoints: ["127.0.0.1:50051"] } }
 routes: [{ service: shop.v1.OrderService, upstream: orders }]
 "#;
 
-/// A folder with `shop.pb`, and `text` as `c.yaml`.
+/// A folder with `shop.pb`, and `text` as `c.yaml`; with `cert.pem`, `key.pem` and another's `other.pem` where it names them.
 fn folder(text: impl AsRef<[u8]>) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
+    if text.as_ref().windows(4).any(|window| window == b".pem") {
+        let names = ["a.test".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        for (name, text) in [
+            ("cert.pem", made.cert.pem()),
+            ("key.pem", made.signing_key.serialize_pem()),
+            ("other.pem", other),
+        ] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+    }
     fs::write(folder.path().join("shop.pb"), DESCRIPTOR_SET).unwrap();
     fs::write(folder.path().join("c.yaml"), text).unwrap();
     folder
@@ -233,6 +245,74 @@ fn an_upstream_may_have_a_bound_and_a_queue() {
             "3:73: a whole number from 1 to 10000000 is wanted here, not `0`",
             "3:87: a whole number from 0 to 1000000 is wanted here, not `-1`",
             "3:106: a duration from 1ms to 720h is wanted here, not `0s`",
+        ],
+    );
+}
+
+#[test]
+fn certificates_are_read_and_judged_where_they_are_named() {
+    let with =
+        |tls: &str| SMALLEST.trim_start().replace(r#":8080" }]"#, &format!(r#":8080", tls: {tls} }}]"#));
+    let good = with("{ certificates: [{ cert: cert.pem, key: key.pem }], min_version: \"1.3\" }");
+    let folder = folder(&good);
+    let options = read_gateway(&folder.path().join("c.yaml")).unwrap().options;
+    let tls = options.listen[0].tls.clone().unwrap();
+    assert_eq!(tls.min_version, aqueduct_gateway::TlsVersion::V13);
+    assert_eq!(tls.certificates[0].key.file, Some(folder.path().join("key.pem")));
+    let shown = format!("{options:?}");
+    assert!(!shown.contains("PRIVATE") && shown.contains("key.pem"), "keys are never shown");
+    for (tls, expect) in [
+        ("{ certificates: [] }", &["1:60: name at least one { cert: file.pem, key: file.pem }"][..]),
+        (
+            "on",
+            &[
+                "1:44: a mapping, such as { certificates: [{ cert: shop.pem, key: shop.key }] }, is wanted here, not `on`",
+            ],
+        ),
+        (
+            "{ certificate: x }",
+            &[
+                "1:44: `certificates` is missing",
+                "1:46: unknown key `certificate`; did you mean `certificates`?",
+            ],
+        ),
+        (
+            "{ certificates: [{ cert: nope.pem }] }",
+            &[
+                "1:61: `key` is missing",
+                "1:69: cannot read `nope.pem`: No such file or directory (os error 2)",
+            ],
+        ),
+        (
+            "{ certificates: [{ cert: cert.pem, key: other.pem }] }",
+            &["1:84: the key other.pem does not belong to the certificate cert.pem"],
+        ),
+        (
+            "{ certificates: [{ cert: cert.pem, key: key.pem }, { cert: key.pem, key: key.pem }], client_auth: optional }",
+            &[
+                "1:103: key.pem holds no certificate (-----BEGIN CERTIFICATE-----)",
+                "1:142: name those who may vouch for clients with `client_ca`",
+            ],
+        ),
+        (
+            "{ certificates: [{ cert: cert.pem, key: key.pem }], min_version: 1.1, client_ca: c.yaml }",
+            &[
+                "1:109: `1.2` or `1.3` is wanted here, not `1.1`",
+                "1:125: c.yaml holds no certificate (-----BEGIN CERTIFICATE-----)",
+            ],
+        ),
+    ] {
+        check(with(tls), expect);
+    }
+    let upstream = SMALLEST
+        .trim_start()
+        .replace(":50051\"]", ":50051\"], tls: { ca: key.pem, server_name: a b, client_key: key.pem }");
+    check(
+        upstream,
+        &[
+            "3:61: `client_cert` is missing",
+            "3:67: key.pem holds no certificate (-----BEGIN CERTIFICATE-----)",
+            "3:89: `a b` is not a DNS name or an IP address",
         ],
     );
 }
@@ -448,8 +528,12 @@ fn the_documentation_shows_every_key_with_its_default() {
     assert_eq!(absent, Vec::<String>::new());
     assert_eq!((options.limits, options.timeouts), (Limits::default(), Timeouts::default()));
     assert_eq!(options.probes, Some(Probes::default()));
-    let upstream = aqueduct_gateway::Upstream::new(vec!["127.0.0.1:50051".to_owned()]);
-    assert_eq!(format!("{:?}", options.upstreams["orders"]), format!("{upstream:?}"));
+    let tls = options.listen[0].tls.clone().unwrap();
+    let default = aqueduct_gateway::Tls::new(Vec::new());
+    assert_eq!((tls.client_auth, tls.min_version), (default.client_auth, default.min_version));
+    let mut upstream = aqueduct_gateway::Upstream::new(vec!["127.0.0.1:50051".to_owned()]);
+    upstream.tls.clone_from(&options.upstreams["orders"].tls);
+    assert_eq!(options.upstreams["orders"], upstream);
 
     let text = whole("# Every key of the whole system's file");
     let (absent, options) = absent_keys(text, "system");

@@ -9,6 +9,7 @@ use aqueduct_telemetry::health::{Check, Health};
 use crate::descriptors;
 use crate::edge::Edge;
 use crate::options::Options;
+use crate::tls;
 use crate::upstream::health::{self, Asking};
 
 /// The checks of what is watched.
@@ -40,6 +41,8 @@ pub(crate) async fn follow(edge: Rc<Edge>) {
             (wanted, _) => told.clone_from(wanted),
         }
         let _watching = descriptors::watch(&edge, checks.descriptors);
+        let active = Arc::clone(&edge.routes().compiled().tls);
+        let _certificates = tls::watch(&edge, &options, &active);
         // Other descriptors of the same configuration are what is watched here, not a reason to begin anew.
         let other = newest.wait_for(|compiled| !Arc::ptr_eq(&compiled.options, &options)).await;
         if other.is_err() {

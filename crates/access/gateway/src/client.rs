@@ -1,6 +1,7 @@
 //! One client connection: who it is, what it is doing, and when it has been doing nothing for too long.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -8,9 +9,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use http::HeaderValue;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::options::Timeouts;
@@ -20,6 +20,8 @@ use crate::options::Timeouts;
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) address: SocketAddr,
+    /// Who it is by its certificate, which has been verified.
+    identity: OnceCell<HeaderValue>,
     in_flight: Cell<usize>,
     /// When the last request ended, or the connection began.
     idle_since: Cell<Instant>,
@@ -46,12 +48,24 @@ impl Client {
     pub(crate) fn new(address: SocketAddr) -> Rc<Self> {
         Rc::new(Self {
             address,
+            identity: OnceCell::new(),
             in_flight: Cell::new(0),
             idle_since: Cell::new(Instant::now()),
             head_since: Cell::new(None),
             multiplexed: Cell::new(false),
             stalled_since: Cell::new(None),
         })
+    }
+
+    /// The client has shown a certificate.
+    pub(crate) fn identify(&self, identity: HeaderValue) {
+        // Once a connection: nobody shows another one later.
+        drop(self.identity.set(identity));
+    }
+
+    /// Who the client is, if it has shown a certificate.
+    pub(crate) fn identity(&self) -> Option<&HeaderValue> {
+        self.identity.get()
     }
 
     /// A request's head is complete. The connection is busy until the guard is dropped.
@@ -121,22 +135,22 @@ impl Drop for Busy {
 
 /// A client's socket, which tells its [`Client`] of every read.
 #[derive(Debug)]
-pub(crate) struct Socket {
-    stream: TokioIo<TcpStream>,
+pub(crate) struct Socket<S> {
+    stream: S,
     client: Rc<Client>,
     /// What was read to tell the protocols apart.
     prefix: Vec<u8>,
     served: usize,
 }
 
-impl Socket {
-    pub(crate) fn new(stream: TcpStream, client: Rc<Client>) -> Self {
-        Self { stream: TokioIo::new(stream), client, prefix: Vec::new(), served: 0 }
+impl<S: AsyncRead + Unpin> Socket<S> {
+    pub(crate) fn new(stream: S, client: Rc<Client>) -> Self {
+        Self { stream, client, prefix: Vec::new(), served: 0 }
     }
 
     /// The stream, and what was read from it already.
-    pub(crate) fn into_parts(self) -> (TcpStream, BytesMut) {
-        (self.stream.into_inner(), self.prefix.as_slice().into())
+    pub(crate) fn into_parts(self) -> (S, BytesMut) {
+        (self.stream, self.prefix.as_slice().into())
     }
 
     /// Whether the client speaks HTTP/2 with prior knowledge (RFC 9113, section 3.4): reads until that is certain.
@@ -154,26 +168,22 @@ impl Socket {
             }
             let mut room = [0; PREFACE.len()];
             let missing = PREFACE.len() - self.prefix.len();
-            let room = room.get_mut(..missing).unwrap_or_default();
-            self.stream.inner().readable().await?;
-            match self.stream.inner().try_read(room) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => {
-                    self.client.received();
-                    self.prefix.extend_from_slice(room.get(..count).unwrap_or_default());
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+            let mut room = ReadBuf::new(room.get_mut(..missing).unwrap_or_default());
+            poll_fn(|cx| Pin::new(&mut self.stream).poll_read(cx, &mut room)).await?;
+            if room.filled().is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            self.client.received();
+            self.prefix.extend_from_slice(room.filled());
         }
     }
 }
 
-impl Read for Socket {
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut buf: ReadBufCursor<'_>,
+        buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if let Some(rest) = this.prefix.get(this.served..).filter(|rest| !rest.is_empty()) {
@@ -188,7 +198,7 @@ impl Read for Socket {
     }
 }
 
-impl Write for Socket {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
@@ -202,7 +212,7 @@ impl Write for Socket {
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        self.stream.is_write_vectored()
     }
 
     fn poll_write_vectored(

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use aqueduct_telemetry::access::AccessLog;
 use aqueduct_telemetry::health::Health;
 use aqueduct_transcode::Transcoder;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
+use crate::addresses::Addresses;
 use crate::metrics::{Families, Metrics};
 use crate::options::Options;
 use crate::routes::{Compiled, Routes};
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) gates: Gates,
     pub(crate) access: Option<AccessLog>,
     pub(crate) health: Health,
+    pub(crate) addresses: Addresses,
 }
 
 impl Shared {
@@ -34,7 +36,8 @@ impl Shared {
         health: Health,
     ) -> Arc<Self> {
         let compiled = watch::Sender::new(Arc::new(compiled));
-        Arc::new(Self { compiled, families, gates: Gates::default(), access, health })
+        let (gates, addresses) = (Gates::default(), Addresses::default());
+        Arc::new(Self { compiled, families, gates, access, health, addresses })
     }
 }
 
@@ -49,12 +52,15 @@ pub(crate) struct Edge {
     routes: RefCell<Rc<Routes>>,
     newest: RefCell<watch::Receiver<Arc<Compiled>>>,
     in_flight: Cell<usize>,
+    /// Bounds the TLS handshakes in flight.
+    pub(crate) handshakes: Semaphore,
 }
 
 impl Edge {
     pub(crate) fn new(shared: &Arc<Shared>) -> Rc<Self> {
         let newest = shared.compiled.subscribe();
         let compiled = Arc::clone(&newest.borrow());
+        let handshakes = compiled.options.per_worker(compiled.options.limits.handshakes);
         Rc::new(Self {
             metrics: shared.families.worker(),
             access: shared.access.as_ref().map(AccessLog::per_worker),
@@ -62,6 +68,7 @@ impl Edge {
             routes: RefCell::new(Routes::new(compiled, shared, &[])),
             newest: RefCell::new(newest),
             in_flight: Cell::new(0),
+            handshakes: Semaphore::new(handshakes),
             shared: Arc::clone(shared),
         })
     }

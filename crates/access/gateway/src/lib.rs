@@ -7,6 +7,7 @@
 //! The way of a request is one function, `pipeline::carry`, and each of its stages is a module of that name under
 //! `stage/`. The gateway knows nothing of any service: descriptors and routes are all it is told.
 
+mod addresses;
 mod background;
 mod body;
 mod client;
@@ -29,6 +30,7 @@ mod reject;
 mod routes;
 mod server;
 mod stage;
+mod tls;
 mod upstream;
 mod wire;
 
@@ -49,6 +51,7 @@ pub use crate::descriptors::Descriptors;
 use crate::edge::{Edge, Shared};
 use crate::metrics::Families;
 pub use crate::options::{Compat, Limits, Listen, Options, Probes, Problem, Route, Timeouts, Upstream};
+pub use crate::tls::{ClientAuth, KeyPair, Pem, Tls, TlsVersion, UpstreamTls};
 pub use aqueduct_transcode::Defaults;
 
 /// Where the gateway tells what it does.
@@ -88,16 +91,17 @@ impl Gateway {
     /// Binds every address and starts the workers. On an error nothing is left running.
     pub fn start(options: Options, observers: Observers<'_>) -> Result<Self, StartError> {
         let options = Arc::new(options);
-        let compiled = options.compile(options.sets()).map_err(StartError::Invalid)?;
+        let compiled = options.compile(options.sets(), None).map_err(StartError::Invalid)?;
+        warn(&options);
         let count = options.worker_count();
         let patience = options.timeouts.drain;
-        let mut sockets: Vec<Vec<TcpListener>> = (0..count).map(|_| Vec::new()).collect();
+        let mut sockets: Vec<Vec<(SocketAddr, TcpListener)>> = (0..count).map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
         for listen in &options.listen {
             let listeners = listen::claim(listen.address, count)?;
             addresses.extend(listeners.first().map(TcpListener::local_addr).transpose()?);
             for (worker, listener) in sockets.iter_mut().zip(listeners) {
-                worker.push(listener);
+                worker.push((listen.address, listener));
             }
         }
         let families = Families::register(observers.registry);
@@ -137,7 +141,9 @@ impl Gateway {
     pub fn reload(&self, options: Options) -> Result<(), Vec<Problem>> {
         let options = Arc::new(options);
         let current = Arc::clone(&self.shared.compiled.borrow());
-        let compiled = options.compile(options.sets_after(&current.options, &current.sets))?;
+        let sets = options.sets_after(&current.options, &current.sets);
+        let compiled = options.compile(sets, Some(&current))?;
+        warn(&options);
         self.shared.compiled.send_replace(Arc::new(compiled));
         Ok(())
     }
@@ -161,17 +167,24 @@ impl Gateway {
     }
 }
 
+/// Logs what is no error but should be looked at.
+fn warn(options: &Options) {
+    for warning in options.warnings() {
+        tracing::warn!("{warning}");
+    }
+}
+
 /// A worker's life: accept on every listener until the drain, then serve what is there until told to stop.
 async fn work(
     edge: std::rc::Rc<Edge>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(SocketAddr, TcpListener)>,
     drain: Drain,
     mut stopped: watch::Receiver<bool>,
 ) {
-    for listener in listeners {
+    for (configured, listener) in listeners {
         match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => {
-                let accept = server::accept(edge.clone(), listener, drain.clone());
+                let accept = server::accept(edge.clone(), configured, listener, drain.clone());
                 task::spawn_local("accept", accept);
             }
             Err(error) => tracing::error!(%error, "cannot listen"),

@@ -45,6 +45,9 @@ pub(crate) struct Families {
     upstream_reused: Counters,
     connect_failures: Counters,
     reloads: Counters,
+    tls_reloads: Counters,
+    handshakes: Counters,
+    refused: Counters,
 }
 
 impl Families {
@@ -81,6 +84,14 @@ impl Families {
                 .counters("upstream_connect_failures", "Upstream connects that failed or timed out"),
             reloads: registry
                 .counters("gateway_descriptor_reloads", "Readings of descriptors by what came of them"),
+            tls_reloads: registry
+                .counters("gateway_tls_reloads", "Readings of other certificates by what came of them"),
+            handshakes: registry
+                .counters("gateway_tls_handshakes", "TLS handshakes of clients by their result"),
+            refused: registry.counters(
+                "gateway_connections_refused",
+                "Connections that were closed without a request, by reason",
+            ),
         }
     }
 
@@ -90,6 +101,13 @@ impl Families {
             stages: Stage::ALL.map(|stage| self.stages.with(&[("stage", stage.name())])),
             in_flight: self.in_flight.with(&[]),
             connections: self.connections.with(&[]),
+            handshakes: HandshakeMetrics {
+                full: self.handshakes.with(&[("result", "full")]),
+                resumed: self.handshakes.with(&[("result", "resumed")]),
+                failed: self.handshakes.with(&[("result", "failed")]),
+                timed_out: self.handshakes.with(&[("result", "timed_out")]),
+            },
+            over_address: self.refused.with(&[("reason", "address")]),
             rejects: self.rejects.clone(),
         }
     }
@@ -123,6 +141,16 @@ impl Families {
         }
     }
 
+    /// The handles of whoever reads certificates again.
+    pub(crate) fn tls_reloads(&self) -> TlsReloadMetrics {
+        let result = |result| self.tls_reloads.with(&[("result", result)]);
+        TlsReloadMetrics {
+            swapped: result("swapped"),
+            invalid: result("invalid"),
+            unavailable: result("unavailable"),
+        }
+    }
+
     /// The handles of whoever reads descriptors again.
     pub(crate) fn reloads(&self) -> ReloadMetrics {
         let result = |result| self.reloads.with(&[("result", result)]);
@@ -133,6 +161,26 @@ impl Families {
             unavailable: result("unavailable"),
         }
     }
+}
+
+/// What came of reading other certificates.
+#[derive(Debug)]
+pub(crate) struct TlsReloadMetrics {
+    /// They are in use.
+    pub(crate) swapped: Counter,
+    /// They were read and refused.
+    pub(crate) invalid: Counter,
+    /// They could not be read.
+    pub(crate) unavailable: Counter,
+}
+
+/// How the TLS handshakes of clients end.
+#[derive(Debug)]
+pub(crate) struct HandshakeMetrics {
+    pub(crate) full: Counter,
+    pub(crate) resumed: Counter,
+    pub(crate) failed: Counter,
+    pub(crate) timed_out: Counter,
 }
 
 /// What came of reading descriptors again.
@@ -155,6 +203,9 @@ pub(crate) struct Metrics {
     rejects: Counters,
     pub(crate) in_flight: Gauge,
     pub(crate) connections: Gauge,
+    pub(crate) handshakes: HandshakeMetrics,
+    /// Connections over the bound of their address.
+    pub(crate) over_address: Counter,
 }
 
 impl Metrics {

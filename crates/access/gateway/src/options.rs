@@ -11,6 +11,7 @@ pub use check::Problem;
 
 use crate::cors::Cors;
 use crate::descriptors::Descriptors;
+use crate::tls::{Tls, UpstreamTls};
 
 /// Everything a gateway needs to start.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +39,15 @@ pub struct Options {
 pub struct Listen {
     /// Address and port; port 0 takes a free one.
     pub address: SocketAddr,
+    /// TLS; without it connections are plain.
+    pub tls: Option<Tls>,
+}
+
+impl Listen {
+    /// A plain socket.
+    pub fn plain(address: SocketAddr) -> Self {
+        Self { address, tls: None }
+    }
 }
 
 /// A set of interchangeable gRPC servers.
@@ -45,7 +55,9 @@ pub struct Listen {
 pub struct Upstream {
     /// `host:port` of each; names are resolved at each connect.
     pub endpoints: Vec<String>,
-    /// How long a connect may take, the HTTP/2 handshake included. Default 1 s.
+    /// TLS; without it connections are plain.
+    pub tls: Option<UpstreamTls>,
+    /// How long a connect may take, the handshakes of TLS and HTTP/2 included. Default 1 s.
     pub connect_timeout: Duration,
     /// A connection without a request is closed after this. Default 60 s.
     pub idle_timeout: Duration,
@@ -67,6 +79,7 @@ impl Upstream {
     pub fn new(endpoints: Vec<String>) -> Self {
         Self {
             endpoints,
+            tls: None,
             connect_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_mins(1),
             connections: 4,
@@ -79,9 +92,9 @@ impl Upstream {
 
     /// Whether a connection that was opened for the other is as good as one opened for this.
     pub(crate) fn connects_like(&self, other: &Self) -> bool {
-        let Self { connect_timeout, idle_timeout, connections, .. } = self;
-        (connect_timeout, idle_timeout, connections)
-            == (&other.connect_timeout, &other.idle_timeout, &other.connections)
+        let Self { tls, connect_timeout, idle_timeout, connections, .. } = self;
+        (tls, connect_timeout, idle_timeout, connections)
+            == (&other.tls, &other.connect_timeout, &other.idle_timeout, &other.connections)
     }
 }
 
@@ -162,6 +175,11 @@ pub struct Limits {
     pub requests: usize,
     /// Connections in the whole gateway; more wait in the kernel's accept queue. Default 65,536.
     pub connections: usize,
+    /// Connections from one client address, in the whole gateway; more are closed at once. The addresses of an IPv6 /64
+    /// count as one. Default 0: as many as `connections` allows.
+    pub connections_per_address: usize,
+    /// TLS handshakes in flight in the whole gateway; more wait, within [`Timeouts::head`]. Default 1,000.
+    pub handshakes: usize,
     /// Concurrent requests of one HTTP/2 connection. Default 256.
     pub streams: u32,
 }
@@ -177,6 +195,8 @@ impl Default for Limits {
             elements: 262_144,
             requests: 10_000,
             connections: 65_536,
+            connections_per_address: 0,
+            handshakes: 1_000,
             streams: 256,
         }
     }
@@ -189,7 +209,7 @@ pub struct Timeouts {
     pub request: Duration,
     /// The longest deadline a client may ask for; a longer one is shortened to it. Default 1 h.
     pub max_request: Duration,
-    /// From the first byte of a request head to its last. Default 10 s.
+    /// From the first byte of a request head to its last, and for a whole TLS handshake. Default 10 s.
     pub head: Duration,
     /// Between two pieces of a request body. Default 10 s.
     pub body: Duration,
@@ -201,7 +221,7 @@ pub struct Timeouts {
     pub keep_alive: Duration,
     /// How long a drain waits for requests in flight. Default 30 s.
     pub drain: Duration,
-    /// Between two looks at a file of descriptors, and between two attempts to get those that are missing. Default 1 s.
+    /// Between two looks at a file of descriptors or certificates, and between two attempts to get those that are missing. Default 1 s.
     pub poll: Duration,
 }
 

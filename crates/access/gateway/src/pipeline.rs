@@ -29,7 +29,7 @@ pub(crate) async fn handle<B: RequestBody>(
     request: Request<B>,
 ) -> Response<Body> {
     let mut exchange = Exchange::begin(edge, client, &request);
-    let result = carry(edge, request, &mut exchange).await;
+    let result = carry(edge, client, request, &mut exchange).await;
     exchange.respond(result)
 }
 
@@ -45,6 +45,7 @@ pub(crate) fn refuse(
 
 async fn carry<B: RequestBody>(
     edge: &Rc<Edge>,
+    client: &Client,
     request: Request<B>,
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, Reject> {
@@ -96,7 +97,8 @@ async fn carry<B: RequestBody>(
             exchange.enter(Stage::Forward);
             exchange.endpoint = Some(Rc::clone(endpoint));
             // Made anew for each attempt: another one is rare, and keeping a copy would cost every request.
-            let headers = normalize::outbound(&head.headers, kind, &context);
+            let mut headers = normalize::outbound(&head.headers, kind, &context);
+            normalize::vouch(&mut headers, client.identity());
             let call = Call { path: method.path.clone(), headers, deadline };
             match forward::forward(endpoint, call, &mut payload).await {
                 Err(reject) if reject.is_unprocessed() && attempt < ATTEMPTS => attempt += 1,

@@ -14,6 +14,7 @@ use crate::descriptors::Sets;
 use crate::edge::Shared;
 use crate::metrics::MethodMetrics;
 use crate::options::{Compat, Options, Route};
+use crate::tls::Active;
 use crate::upstream::Upstream;
 
 /// The part that all workers have in common. Immutable.
@@ -24,6 +25,7 @@ pub(crate) struct Compiled {
     pub(crate) sets: Sets,
     pub(crate) schema: Schema,
     pub(crate) router: Router,
+    pub(crate) tls: Arc<Active>,
     unread: Box<[Unread]>,
 }
 
@@ -36,12 +38,17 @@ pub(crate) struct Unread {
 
 impl Compiled {
     /// A route whose service is not in the schema is one whose descriptors have not been read yet.
-    pub(crate) fn new(options: Arc<Options>, sets: Sets, schema: Schema, router: Router) -> Self {
+    pub(crate) fn new(
+        options: Arc<Options>,
+        sets: Sets,
+        (schema, router): (Schema, Router),
+        tls: Arc<Active>,
+    ) -> Self {
         let unread = options.routes.iter().filter(|route| schema.service(&route.service).is_none());
         let unread = unread
             .map(|route| Unread { service: route.service.clone(), upstream: route.upstream.clone() })
             .collect();
-        Self { options, sets, schema, router, unread }
+        Self { options, sets, schema, router, tls, unread }
     }
 }
 
@@ -80,7 +87,10 @@ impl Routes {
         let upstreams: Vec<_> = options
             .upstreams
             .iter()
-            .map(|(name, options)| Upstream::new(name, options, (families, &shared.gates), before))
+            .map(|(name, options)| {
+                let tls = compiled.tls.connector(name);
+                Upstream::new(name, options, tls, (families, &shared.gates), before)
+            })
             .collect();
         let mut methods: HashMap<Box<str>, Rc<MethodRoute>, RandomState> = HashMap::default();
         for route in &options.routes {

@@ -1,5 +1,7 @@
 //! The client side of a worker: accepts connections, serves each, and ends them in order when a drain begins.
 
+mod handshake;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -14,7 +16,7 @@ use http::{Request, Response};
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -34,7 +36,8 @@ const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
 /// Accepts until the drain begins; then returns, and the connections go on by themselves, each holding a guard.
-pub(crate) async fn accept(edge: Rc<Edge>, listener: TcpListener, drain: Drain) {
+/// `configured` is the address as the options have it.
+pub(crate) async fn accept(edge: Rc<Edge>, configured: SocketAddr, listener: TcpListener, drain: Drain) {
     let options = edge.options();
     let slots = Arc::new(Semaphore::new(options.per_worker(options.limits.connections)));
     let _accepting = drain.guard();
@@ -52,13 +55,18 @@ pub(crate) async fn accept(edge: Rc<Edge>, listener: TcpListener, drain: Drain) 
         };
         match accepted {
             Ok((stream, address)) => {
+                let most = edge.routes().options().limits.connections_per_address;
+                let Some(place) = edge.shared.addresses.enter(address.ip(), most) else {
+                    edge.metrics.over_address.inc();
+                    continue;
+                };
                 let guard = drain.guard();
                 let (edge, drain) = (Rc::clone(&edge), drain.clone());
                 task::spawn_local("client-connection", async move {
                     edge.metrics.connections.inc();
-                    serve(&edge, stream, address, &drain).await;
+                    serve(&edge, (stream, address), configured, &drain).await;
                     edge.metrics.connections.dec();
-                    drop((slot, guard));
+                    drop((slot, place, guard));
                 });
             }
             Err(error) => {
@@ -70,31 +78,74 @@ pub(crate) async fn accept(edge: Rc<Edge>, listener: TcpListener, drain: Drain) 
 }
 
 /// Serves one connection until the client closes it, it is overdue, or the drain has let its last request finish.
-async fn serve(edge: &Rc<Edge>, stream: TcpStream, address: SocketAddr, drain: &Drain) {
+async fn serve(
+    edge: &Rc<Edge>,
+    (stream, address): (TcpStream, SocketAddr),
+    configured: SocketAddr,
+    drain: &Drain,
+) {
     if stream.set_nodelay(true).is_err() {
         // The client is gone already.
         return;
     }
-    let options = edge.options();
     let client = Client::new(address);
+    let acceptor = edge.routes().compiled().tls.acceptor(configured).cloned();
+    match acceptor {
+        None => talk(edge, &client, Socket::new(stream, Rc::clone(&client)), None, drain).await,
+        // On the heap, so that plain connections do not keep room for it.
+        Some(acceptor) => {
+            let times = edge.options();
+            let handshake = Box::pin(handshake::shake_hands(edge, &client, &acceptor, stream));
+            let arrival = tokio::select! {
+                biased;
+                arrival = handshake => arrival,
+                // Whoever has just connected is about to send a request.
+                () = graced(drain, &times.timeouts) => return,
+            };
+            if let Some((stream, http2)) = arrival {
+                let socket = Socket::new(stream, Rc::clone(&client));
+                Box::pin(talk(edge, &client, socket, http2, drain)).await;
+            }
+        }
+    }
+}
+
+/// Resolves when a drain has begun and whoever was about to send a request has had the time for it.
+async fn graced(drain: &Drain, times: &Timeouts) {
+    drain.started().await;
+    tokio::time::sleep(http1::grace(times)).await;
+}
+
+/// Finds out which protocol the client speaks, where it has not said so by ALPN, and speaks it.
+async fn talk<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    edge: &Rc<Edge>,
+    client: &Rc<Client>,
+    mut socket: Socket<S>,
+    negotiated: Option<bool>,
+    drain: &Drain,
+) {
+    let options = edge.options();
     let times = &options.timeouts;
-    let mut socket = Socket::new(stream, Rc::clone(&client));
-    let http2 = tokio::select! {
-        biased;
-        http2 = socket.sniff_http2() => http2,
-        // What there is of a head is the beginning of both, and gets HTTP/1's answer.
-        overdue = client.overdue(times) => if overdue == Overdue::Head { Ok(false) } else { return },
-        // Whoever has just connected is about to send a request.
-        () = async { drain.started().await; tokio::time::sleep(http1::grace(times)).await } => return,
+    let http2 = if negotiated == Some(false) {
+        Ok(false)
+    } else {
+        // HTTP/2 begins with its preface even where it was negotiated.
+        tokio::select! {
+            biased;
+            http2 = socket.sniff_http2() => http2,
+            // What there is of a head is the beginning of both, and gets HTTP/1's answer.
+            overdue = client.overdue(times) => if overdue == Overdue::Head { Ok(false) } else { return },
+            () = graced(drain, times) => return,
+        }
     };
     match http2 {
         // In a box: a connection of the other kind should not need the memory of this.
-        Ok(true) => Box::pin(serve_http2(edge, &client, socket, drain)).await,
-        Ok(false) => {
+        Ok(true) => Box::pin(serve_http2(edge, client, socket, drain)).await,
+        Ok(false) if negotiated != Some(true) => {
             let (stream, read) = socket.into_parts();
-            serve_http1(edge, &client, (stream, read), drain).await;
+            serve_http1(edge, client, (stream, read), drain).await;
         }
-        Err(_) => {}
+        Ok(false) | Err(_) => {}
     }
 }
 
@@ -127,13 +178,18 @@ impl http1::Service for Requests<'_> {
     }
 }
 
-async fn serve_http2(edge: &Rc<Edge>, client: &Rc<Client>, socket: Socket, drain: &Drain) {
+async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    edge: &Rc<Edge>,
+    client: &Rc<Client>,
+    socket: Socket<S>,
+    drain: &Drain,
+) {
     let service = service_fn(|request| {
         let (edge, client) = (Rc::clone(edge), Rc::clone(client));
         async move { Ok::<_, Infallible>(pipeline::handle(&edge, &client, request).await) }
     });
     let options = edge.options();
-    let connection = http2_builder(&options.limits).serve_connection(socket, service);
+    let connection = http2_builder(&options.limits).serve_connection(TokioIo::new(socket), service);
     run(&options.timeouts, client, drain, connection).await;
 }
 
@@ -151,12 +207,13 @@ fn http2_builder(limits: &Limits) -> http2::Builder<LocalExecutor> {
 }
 
 /// Drives a connection. A drain, or a long silence, lets what is in flight finish and tells the client to go.
-async fn run<S>(
+async fn run<I, S>(
     times: &Timeouts,
     client: &Client,
     drain: &Drain,
-    connection: http2::Connection<Socket, S, LocalExecutor>,
+    connection: http2::Connection<TokioIo<Socket<I>>, S, LocalExecutor>,
 ) where
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
     S: HttpService<hyper::body::Incoming, ResBody = Body, Error = Infallible, Future: 'static>,
 {
     let mut connection = pin!(connection);

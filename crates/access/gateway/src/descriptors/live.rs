@@ -179,8 +179,9 @@ impl Live {
     /// Compiles everything, and hands it to the workers if it is good. Requests in flight keep the routes they have.
     async fn swap(&self, sets: Sets) -> Result<(), String> {
         let options = Arc::clone(&self.options);
+        let current = Arc::clone(&self.shared.compiled.borrow());
         // A large set takes longer than a request should wait.
-        let compiled = tokio::task::spawn_blocking(move || options.compile(sets)).await;
+        let compiled = tokio::task::spawn_blocking(move || options.compile(sets, Some(&current))).await;
         let compiled =
             compiled.map_err(|error| error.to_string())?.map_err(|problems| describe(&problems))?;
         let (services, bindings) = (compiled.schema.services().len(), compiled.router.bindings().len());

@@ -10,6 +10,7 @@ use super::Options;
 use crate::cors::Cors;
 use crate::descriptors::Sets;
 use crate::routes::Compiled;
+use crate::tls::Active;
 
 /// One thing that is wrong with the options.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +30,9 @@ impl fmt::Display for Problem {
 impl Options {
     /// Reports everything that is wrong, in the order of the configuration file; empty when a gateway can start.
     pub fn validate(&self) -> Vec<Problem> {
-        self.check(&self.sets()).err().unwrap_or_default()
+        let mut problems = self.check(&self.sets()).err().unwrap_or_default();
+        problems.extend(Active::new(self).err().unwrap_or_default());
+        problems
     }
 
     /// The bindings that a gateway would route by, each route with its own options; or all that is wrong.
@@ -51,9 +54,28 @@ impl Options {
     }
 
     /// The configuration as the workers use it, with what the sources of the descriptors say now.
-    pub(crate) fn compile(self: &Arc<Self>, sets: Sets) -> Result<Compiled, Vec<Problem>> {
-        let (schema, router) = self.check(&sets)?;
-        Ok(Compiled::new(Arc::clone(self), sets, schema, router))
+    pub(crate) fn compile(
+        self: &Arc<Self>,
+        sets: Sets,
+        before: Option<&Compiled>,
+    ) -> Result<Compiled, Vec<Problem>> {
+        let checked = self.check(&sets);
+        let tls = match before {
+            // Only the descriptors are others.
+            Some(before) if Arc::ptr_eq(&before.options, self) => Ok(Arc::clone(&before.tls)),
+            _ => Active::new(self).map(Arc::new),
+        };
+        match (checked, tls) {
+            (Ok(made), Ok(tls)) => {
+                let tls = before.map_or_else(|| Arc::clone(&tls), |before| tls.after(&before.tls, self));
+                Ok(Compiled::new(Arc::clone(self), sets, made, tls))
+            }
+            (checked, tls) => {
+                let mut problems = checked.err().unwrap_or_default();
+                problems.extend(tls.err().unwrap_or_default());
+                Err(problems)
+            }
+        }
     }
 
     fn check(&self, sets: &[Option<Bytes>]) -> Result<(Schema, Router), Vec<Problem>> {
@@ -64,7 +86,9 @@ impl Options {
         }
         for (index, listen) in self.listen.iter().enumerate() {
             let same = |other: &crate::options::Listen| other.address == listen.address;
-            if listen.address.port() != 0 && self.listen.iter().take(index).any(same) {
+            // Several free ports of one address are told apart by nothing, so that TLS cannot be for one of them.
+            let named = listen.address.port() != 0 || self.listen.iter().any(|it| it.tls.is_some());
+            if named && self.listen.iter().take(index).any(same) {
                 problem(format!("listen[{index}].address"), format!("{} is there twice", listen.address));
             }
         }
@@ -95,6 +119,7 @@ impl Options {
             ("elements", limits.elements as usize),
             ("requests", limits.requests),
             ("connections", limits.connections),
+            ("handshakes", limits.handshakes),
             ("streams", limits.streams as usize),
         ];
         for (name, _) in counts.into_iter().filter(|(_, count)| *count == 0) {

@@ -7,7 +7,7 @@ use aqueduct_runtime::task;
 use aqueduct_transcode::Code;
 use bytes::Bytes;
 use h2::{Reason, SendStream};
-use http::uri::{Parts as UriParts, PathAndQuery, Scheme};
+use http::uri::{Parts as UriParts, PathAndQuery};
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use http_body::Frame;
 use tokio::task::JoinHandle;
@@ -109,7 +109,7 @@ pub(crate) async fn forward<B: RequestBody>(
 
 fn request_head(endpoint: &Endpoint, call: Call) -> Result<Request<()>, Reject> {
     let mut uri = UriParts::default();
-    uri.scheme = Some(Scheme::HTTP);
+    uri.scheme = Some(endpoint.scheme());
     uri.authority = Some(endpoint.authority().clone());
     uri.path_and_query = Some(call.path);
     let uri = Uri::from_parts(uri)

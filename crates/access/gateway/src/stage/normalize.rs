@@ -17,6 +17,8 @@ use crate::stage::Stage;
 
 /// W3C Trace Context.
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// Who the client is by its certificate; only the gateway says so.
+const CLIENT_IDENTITY: HeaderName = HeaderName::from_static("x-aqueduct-client-identity");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Checks method and target, and answers with the context of this hop: a child of the caller's span, or a new trace where the
@@ -91,6 +93,13 @@ pub(crate) fn outbound(inbound: &HeaderMap, kind: Outbound, context: &Context) -
     out
 }
 
+/// Tells the upstream who the client is by its certificate, which has been verified.
+pub(crate) fn vouch(out: &mut HeaderMap, identity: Option<&HeaderValue>) {
+    if let Some(identity) = identity {
+        out.insert(CLIENT_IDENTITY, identity.clone());
+    }
+}
+
 /// Joined binary values go on one by one: gRPC allows the joined form, but not every server reads it.
 fn append(out: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
     if !name.as_str().ends_with("-bin") || !value.as_bytes().contains(&b',') {
@@ -160,7 +169,8 @@ fn passes(name: &HeaderName, kind: Outbound) -> bool {
                 || text == "x-real-ip"
                 || text == "x-grpc-web"
                 || text == "x-aqueduct-color"
-                || text == "x-aqueduct-age-ms")
+                || text == "x-aqueduct-age-ms"
+                || *name == CLIENT_IDENTITY)
         }
         _ => true,
     }
@@ -236,6 +246,7 @@ mod tests {
             ("x-forwarded-for", "1.2.3.4"),
             ("forwarded", "for=x"),
             ("x-aqueduct-color", "blue"),
+            ("x-aqueduct-client-identity", "spiffe://shop/admin"),
             ("accept", "application/json"),
             ("content-type", "application/json"),
             ("content-length", "2"),
@@ -268,6 +279,7 @@ mod tests {
         for (name, value) in [
             ("grpc-metadata-x-tenant", "7"),
             ("grpc-metadata-x-aqueduct-color", "blue"),
+            ("grpc-metadata-x-aqueduct-client-identity", "spiffe://shop/admin"),
             ("grpc-metadata-grpc-timeout", "1S"),
             ("grpc-metadata-x-forwarded-for", "1.2.3.4"),
             ("grpc-metadata-connection", "close"),

@@ -41,7 +41,7 @@ mod tests {
         let families = Families::register(&Registry::new());
         let upstream = |addresses: &[&str]| {
             let addresses = addresses.iter().map(ToString::to_string).collect();
-            Upstream::new("x", &options::Upstream::new(addresses), (&families, &Gates::default()), &[])
+            Upstream::new("x", &options::Upstream::new(addresses), None, (&families, &Gates::default()), &[])
         };
         let three = upstream(&["a:1", "b:1", "c:1"]);
         three.next.set(usize::MAX - 1);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{Request, Response};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -35,16 +35,14 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects and shakes hands. The connection is driven by a task of this worker until it ends; `ended` is then
-    /// called.
+    /// Shakes hands on a stream that is open. The connection is driven by a task of this worker until it ends; `ended` is
+    /// then called.
     pub(crate) async fn open(
-        address: &str,
+        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
         idle: Duration,
         metrics: Rc<EndpointMetrics>,
         ended: impl FnOnce() + 'static,
     ) -> std::io::Result<Rc<Self>> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
         let (send, driver) = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)

@@ -2,12 +2,15 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::metrics::EndpointMetrics;
 use crate::options::Upstream;
+use crate::tls::Connector;
 use crate::upstream::connection::{Connection, Lease};
 
 /// A server and its connections. Everything happens on one worker, so that nothing is locked.
@@ -16,6 +19,7 @@ pub(crate) struct Endpoint {
     address: String,
     authority: Authority,
     options: Upstream,
+    tls: Option<Arc<Connector>>,
     connections: RefCell<Vec<Rc<Connection>>>,
     dialing: Cell<bool>,
     /// Wakes those who wait for the dial in progress.
@@ -34,11 +38,17 @@ pub(crate) enum ConnectError {
 
 impl Endpoint {
     /// `None` when the address is not `host:port`.
-    pub(crate) fn new(address: &str, options: &Upstream, metrics: Rc<EndpointMetrics>) -> Option<Rc<Self>> {
+    pub(crate) fn new(
+        address: &str,
+        options: &Upstream,
+        tls: Option<Arc<Connector>>,
+        metrics: Rc<EndpointMetrics>,
+    ) -> Option<Rc<Self>> {
         Some(Rc::new(Self {
             address: address.to_owned(),
             authority: address.parse().ok()?,
             options: options.clone(),
+            tls,
             connections: RefCell::default(),
             dialing: Cell::new(false),
             dialed: Notify::new(),
@@ -48,6 +58,11 @@ impl Endpoint {
 
     pub(crate) fn authority(&self) -> &Authority {
         &self.authority
+    }
+
+    /// The scheme of its calls.
+    pub(crate) fn scheme(&self) -> Scheme {
+        if self.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -93,8 +108,19 @@ impl Endpoint {
                 me.connections.borrow_mut().retain(|connection| !connection.is_retired());
             }
         };
-        let open =
-            Connection::open(&self.address, self.options.idle_timeout, Rc::clone(&self.metrics), ended);
+        let idle = self.options.idle_timeout;
+        let open = async {
+            let stream = TcpStream::connect(&self.address).await?;
+            stream.set_nodelay(true)?;
+            let metrics = Rc::clone(&self.metrics);
+            match &self.tls {
+                None => Connection::open(stream, idle, metrics, ended).await,
+                Some(tls) => {
+                    let stream = tls.connect(stream, &self.address).await?;
+                    Connection::open(stream, idle, metrics, ended).await
+                }
+            }
+        };
         let result = match tokio::time::timeout(within, open).await {
             Ok(Ok(connection)) => {
                 self.connections.borrow_mut().push(Rc::clone(&connection));

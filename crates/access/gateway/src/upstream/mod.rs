@@ -8,9 +8,11 @@ pub(crate) mod health;
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::metrics::Families;
 use crate::options;
+use crate::tls::Connector;
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::gate::{Gate, Gates};
 
@@ -19,6 +21,7 @@ use crate::upstream::gate::{Gate, Gates};
 pub(crate) struct Upstream {
     pub(crate) name: String,
     options: options::Upstream,
+    tls: Option<Arc<Connector>>,
     pub(crate) endpoints: Vec<Rc<Endpoint>>,
     /// Where the round robin goes on.
     pub(crate) next: Cell<usize>,
@@ -32,10 +35,12 @@ impl Upstream {
     pub(crate) fn new(
         name: &str,
         options: &options::Upstream,
+        tls: Option<&Arc<Connector>>,
         (families, gates): (&Families, &Gates),
         before: &[Rc<Self>],
     ) -> Rc<Self> {
-        let before = before.iter().find(|upstream| upstream.name == name);
+        let same_tls = |before: &&Rc<Self>| before.tls.as_ref().map(Arc::as_ptr) == tls.map(Arc::as_ptr);
+        let before = before.iter().find(|upstream| upstream.name == name).filter(same_tls);
         if let Some(same) = before.filter(|before| before.options == *options) {
             return Rc::clone(same);
         }
@@ -43,10 +48,13 @@ impl Upstream {
             let known = before.filter(|before| before.options.connects_like(options)).and_then(|before| {
                 before.endpoints.iter().find(|endpoint| endpoint.address() == address).cloned()
             });
-            known.or_else(|| Endpoint::new(address, options, Rc::new(families.endpoint(name, address))))
+            known.or_else(|| {
+                Endpoint::new(address, options, tls.cloned(), Rc::new(families.endpoint(name, address)))
+            })
         };
         let endpoints = options.endpoints.iter().filter_map(endpoint).collect();
         let gate = gates.gate(name, options, families);
-        Rc::new(Self { name: name.to_owned(), options: options.clone(), endpoints, next: Cell::new(0), gate })
+        let (name, options, tls) = (name.to_owned(), options.clone(), tls.cloned());
+        Rc::new(Self { name, options, tls, endpoints, next: Cell::new(0), gate })
     }
 }

@@ -9,7 +9,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, HeaderValue, Request, Response};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 
 use crate::docs;
@@ -18,6 +19,7 @@ use crate::reflector::{self, Reflector};
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) headers: Mutex<Vec<HeaderMap>>,
+    pub(crate) schemes: Mutex<Vec<String>>,
     /// The framed messages of each call that was read to its end.
     pub(crate) bodies: Mutex<Vec<Vec<u8>>>,
     pub(crate) connections: AtomicUsize,
@@ -45,6 +47,15 @@ impl Backend {
     }
 
     pub(crate) fn start_at(address: SocketAddr) -> Self {
+        Self::start_with(address, None)
+    }
+
+    /// With TLS.
+    pub(crate) fn start_tls(config: Arc<rustls::ServerConfig>) -> Self {
+        Self::start_with(SocketAddr::from(([127, 0, 0, 1], 0)), Some(config.into()))
+    }
+
+    fn start_with(address: SocketAddr, tls: Option<tokio_rustls::TlsAcceptor>) -> Self {
         let seen = Arc::<Seen>::default();
         let (stop, stopped) = oneshot::channel();
         let (ready, bound) = std::sync::mpsc::channel();
@@ -55,7 +66,7 @@ impl Backend {
                 let listener = TcpListener::bind(address).await.unwrap();
                 ready.send(listener.local_addr().unwrap()).unwrap();
                 tokio::select! {
-                    () = accept(listener, shared) => {}
+                    () = accept(listener, shared, tls) => {}
                     _ = stopped => {}
                 }
             });
@@ -78,18 +89,29 @@ impl Drop for Backend {
     }
 }
 
-async fn accept(listener: TcpListener, seen: Arc<Seen>) {
+async fn accept(listener: TcpListener, seen: Arc<Seen>, tls: Option<tokio_rustls::TlsAcceptor>) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         seen.connections.fetch_add(1, SeqCst);
-        aqueduct_runtime::task::spawn("backend-connection", serve(stream, Arc::clone(&seen)));
+        let (seen, tls) = (Arc::clone(&seen), tls.clone());
+        aqueduct_runtime::task::spawn("backend-connection", async move {
+            match tls {
+                None => serve(stream, seen).await,
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream, seen).await;
+                    }
+                }
+            }
+        });
     }
 }
 
-async fn serve(stream: TcpStream, seen: Arc<Seen>) {
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, seen: Arc<Seen>) {
     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
     while let Some(Ok((request, respond))) = connection.accept().await {
         seen.headers.lock().unwrap().push(request.headers().clone());
+        seen.schemes.lock().unwrap().extend(request.uri().scheme_str().map(str::to_owned));
         if docs::echo::is_for(&request) {
             aqueduct_runtime::task::spawn("backend-request", docs::echo::answer(request, respond));
         } else {

@@ -39,7 +39,7 @@ pub(crate) fn options(endpoints: Vec<String>) -> Options {
     let mut upstream = Upstream::new(endpoints);
     upstream.health = false;
     Options {
-        listen: vec![Listen { address: SocketAddr::from(([127, 0, 0, 1], 0)) }],
+        listen: vec![Listen::plain(SocketAddr::from(([127, 0, 0, 1], 0)))],
         workers: 1,
         descriptors: vec![Descriptors::set("echo", descriptors())],
         upstreams: BTreeMap::from([("echo".into(), upstream)]),
