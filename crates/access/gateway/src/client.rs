@@ -266,4 +266,20 @@ mod tests {
         assert_eq!(client.overdue(&times).await, Overdue::Idle);
         assert_eq!(begin.elapsed(), times.idle);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_taken_is_cut_after_its_time() {
+        let times = Timeouts::default();
+        let client = client();
+        let _busy = client.begin();
+        client.stalled(true);
+        tokio::time::advance(Duration::from_secs(50)).await;
+        client.stalled(false);
+        client.stalled(true);
+        let begin = Instant::now();
+        tokio::time::advance(Duration::from_secs(30)).await;
+        client.stalled(true);
+        assert_eq!(client.overdue(&times).await, Overdue::Write);
+        assert_eq!(begin.elapsed(), times.write, "since it took something for the last time");
+    }
 }

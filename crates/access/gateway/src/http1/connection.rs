@@ -331,7 +331,11 @@ impl Sending {
                 // What there is goes out while the rest is waited for.
                 return match self.out.poll_flush(socket, stalled, cx) {
                     Poll::Ready(Err(_)) => Poll::Ready(false),
-                    Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+                    Poll::Ready(Ok(())) => {
+                        self.out.release();
+                        Poll::Pending
+                    }
+                    Poll::Pending => Poll::Pending,
                 };
             };
             match frame {

@@ -64,6 +64,9 @@ impl Out {
         if data.is_empty() || ending == Ending::Empty {
             return;
         }
+        if self.buffer.capacity() == 0 {
+            self.buffer = SPARE.take();
+        }
         let behind: &'static [u8] = if ending == Ending::Chunked { b"\r\n" } else { b"" };
         if ending == Ending::Chunked {
             push_hex(&mut self.buffer, data.len());
@@ -74,6 +77,14 @@ impl Out {
         } else {
             self.push(&data);
             self.push(behind);
+        }
+    }
+
+    /// Nothing has to be written for a while: what waits for its next piece needs no buffer.
+    pub(super) fn release(&mut self) {
+        if self.is_empty() && self.buffer.capacity() <= KEPT {
+            self.buffer.clear();
+            SPARE.set(std::mem::take(&mut self.buffer));
         }
     }
 
@@ -135,10 +146,10 @@ impl Out {
 
 impl Drop for Out {
     fn drop(&mut self) {
-        if self.buffer.capacity() <= KEPT {
-            self.buffer.clear();
-            SPARE.set(std::mem::take(&mut self.buffer));
-        }
+        // Whatever was not written will not be.
+        (self.written, self.long, self.behind) = (0, Bytes::new(), b"");
+        self.buffer.clear();
+        self.release();
     }
 }
 
