@@ -1,5 +1,7 @@
 //! One client connection: who it is, what it is doing, and when it has been doing nothing for too long.
 
+mod frames;
+
 use std::cell::{Cell, OnceCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -13,6 +15,7 @@ use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use crate::client::frames::Frames;
 use crate::options::Timeouts;
 
 /// What is known of a connection. One timer a connection watches it (see [`Client::overdue`]): a timer a request, as
@@ -31,6 +34,10 @@ pub(crate) struct Client {
     multiplexed: Cell<bool>,
     /// HTTP/1: since when the client has taken nothing of what we write.
     stalled_since: Cell<Option<Instant>>,
+    /// It took bytes since somebody looked last.
+    wrote: Cell<bool>,
+    /// It sent more control frames than it may.
+    flooded: Cell<bool>,
 }
 
 /// Why a connection should end.
@@ -54,6 +61,8 @@ impl Client {
             head_since: Cell::new(None),
             multiplexed: Cell::new(false),
             stalled_since: Cell::new(None),
+            wrote: Cell::new(false),
+            flooded: Cell::new(false),
         })
     }
 
@@ -66,6 +75,11 @@ impl Client {
     /// Who the client is, if it has shown a certificate.
     pub(crate) fn identity(&self) -> Option<&HeaderValue> {
         self.identity.get()
+    }
+
+    /// Whether the connection ended because of what came beside requests.
+    pub(crate) fn flooded(&self) -> bool {
+        self.flooded.get()
     }
 
     /// A request's head is complete. The connection is busy until the guard is dropped.
@@ -108,6 +122,17 @@ impl Client {
         if due <= now { Err(overdue) } else { Ok(due.min(now + times.head)) }
     }
 
+    /// Resolves once the connection has neither carried a request nor taken any byte of an answer for the time of a head.
+    pub(crate) async fn lingers(&self, times: &Timeouts) {
+        loop {
+            self.wrote.set(false);
+            tokio::time::sleep(times.head).await;
+            if self.in_flight.get() == 0 && !self.wrote.get() {
+                return;
+            }
+        }
+    }
+
     /// Resolves once the connection should end.
     pub(crate) async fn overdue(&self, times: &Timeouts) -> Overdue {
         loop {
@@ -141,11 +166,13 @@ pub(crate) struct Socket<S> {
     /// What was read to tell the protocols apart.
     prefix: Vec<u8>,
     served: usize,
+    /// HTTP/2.
+    frames: Option<Frames>,
 }
 
 impl<S: AsyncRead + Unpin> Socket<S> {
     pub(crate) fn new(stream: S, client: Rc<Client>) -> Self {
-        Self { stream, client, prefix: Vec::new(), served: 0 }
+        Self { stream, client, prefix: Vec::new(), served: 0, frames: None }
     }
 
     /// The stream, and what was read from it already.
@@ -164,6 +191,7 @@ impl<S: AsyncRead + Unpin> Socket<S> {
             if self.prefix.len() == PREFACE.len() {
                 self.client.multiplexed.set(true);
                 self.client.head_since.set(None);
+                self.frames = Some(Frames::new());
                 return Ok(true);
             }
             let mut room = [0; PREFACE.len()];
@@ -176,6 +204,16 @@ impl<S: AsyncRead + Unpin> Socket<S> {
             self.client.received();
             self.prefix.extend_from_slice(room.filled());
         }
+    }
+}
+
+impl<S> Socket<S> {
+    fn sent(&mut self, result: io::Result<usize>) -> Poll<io::Result<usize>> {
+        self.client.wrote.set(true);
+        if let (Some(frames), Ok(count)) = (&mut self.frames, &result) {
+            frames.sent(*count);
+        }
+        Poll::Ready(result)
     }
 }
 
@@ -192,15 +230,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
             this.served += count;
             return Poll::Ready(Ok(()));
         }
+        let before = buf.filled().len();
         let result = ready!(Pin::new(&mut this.stream).poll_read(cx, buf));
         this.client.received();
+        if let Some(frames) = &mut this.frames
+            && !frames.received(buf.filled().get(before..).unwrap_or_default())
+        {
+            this.client.flooded.set(true);
+            return Poll::Ready(Err(io::Error::other("more control frames than a client may send")));
+        }
         Poll::Ready(result)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let result = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
+        self.sent(result)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -220,7 +266,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let result = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs));
+        self.sent(result)
     }
 }
 
@@ -251,6 +298,25 @@ mod tests {
         let begin = Instant::now();
         assert_eq!(client.overdue(&times).await, Overdue::Head);
         assert_eq!(begin.elapsed(), Duration::from_secs(1), "further bytes buy no time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_still_takes_an_answer_lingers() {
+        let times = Timeouts::default();
+        let client = client();
+        let begin = Instant::now();
+        let busy = client.begin();
+        let lingers = client.lingers(&times);
+        let acts = async {
+            tokio::time::sleep(Duration::from_secs(15)).await;
+            drop(busy);
+            for _ in 0..2 {
+                client.wrote.set(true);
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            }
+        };
+        tokio::join!(lingers, acts);
+        assert_eq!(begin.elapsed(), Duration::from_secs(40), "four looks, of which the last saw nothing");
     }
 
     #[tokio::test(start_paused = true)]

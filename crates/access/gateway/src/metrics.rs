@@ -90,7 +90,7 @@ impl Families {
                 .counters("gateway_tls_handshakes", "TLS handshakes of clients by their result"),
             refused: registry.counters(
                 "gateway_connections_refused",
-                "Connections that were closed without a request, by reason",
+                "Connections that were closed for what their client did, by reason",
             ),
         }
     }
@@ -108,6 +108,7 @@ impl Families {
                 timed_out: self.handshakes.with(&[("result", "timed_out")]),
             },
             over_address: self.refused.with(&[("reason", "address")]),
+            floods: self.refused.with(&[("reason", "flood")]),
             rejects: self.rejects.clone(),
         }
     }
@@ -206,6 +207,8 @@ pub(crate) struct Metrics {
     pub(crate) handshakes: HandshakeMetrics,
     /// Connections over the bound of their address.
     pub(crate) over_address: Counter,
+    /// Connections that sent more control frames than they may.
+    pub(crate) floods: Counter,
 }
 
 impl Metrics {

@@ -191,6 +191,9 @@ async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     let options = edge.options();
     let connection = http2_builder(&options.limits).serve_connection(TokioIo::new(socket), service);
     run(&options.timeouts, client, drain, connection).await;
+    if client.flooded() {
+        edge.metrics.floods.inc();
+    }
 }
 
 fn http2_builder(limits: &Limits) -> http2::Builder<LocalExecutor> {
@@ -224,7 +227,9 @@ async fn run<I, S>(
             biased;
             result = &mut connection => break result,
             () = drain.started(), if !leaving => {}
-                _ = client.overdue(times), if !leaving => {}
+            _ = client.overdue(times), if !leaving => {}
+            // The other side may never answer the good-bye.
+            () = client.lingers(times), if leaving => return,
         }
         leaving = true;
         connection.as_mut().graceful_shutdown();

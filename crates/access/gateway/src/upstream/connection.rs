@@ -18,8 +18,11 @@ use crate::stage::forward::Pump;
 
 /// Bytes one stream may send us before we have passed them on: bounds what a slow client makes us hold.
 const STREAM_WINDOW: u32 = 256 << 10;
-/// The same for all streams of a connection together.
-const CONNECTION_WINDOW: u32 = 16 << 20;
+/// The same for all streams of a connection together: as much as there can be. With less, the streams of one client that does
+/// not read would use it up, and nothing would come for all others.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// What pieces that are smaller than 256 bytes may waste in the buffers of a connection, by h2's reckoning.
+const SMALL_PIECES: usize = 8 << 20;
 /// Bytes of headers and trailers of one answer.
 const HEADER_LIST: u32 = 64 << 10;
 
@@ -47,6 +50,7 @@ impl Connection {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(HEADER_LIST)
+            .data_frame_budget(SMALL_PIECES)
             .enable_push(false)
             .handshake::<_, Bytes>(stream)
             .await
