@@ -10,8 +10,6 @@ mod proxies;
 mod report;
 mod rows;
 
-use std::process::Command;
-
 use anyhow::{Context as _, Result, ensure};
 use aqueduct_kit::{Client, Scratch, procfs};
 use clap::ValueEnum;
@@ -99,9 +97,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         facts.push(format!("{}: {}", kind.name(), kind.version()?));
     }
     facts.push(format!("h2load: {}", machine::first_line("h2load", &["--version"])));
-    connections::allow_files(1024)?;
+    machine::allow_files(if args.rows.contains(&Section::Connections) {
+        args.connections as u64 + 1000
+    } else {
+        1024
+    })?;
 
-    let core = proxys_core(args)?;
+    let core = if args.no_pin { None } else { machine::split_cores()? };
     let fixture = Fixture::new()?;
     let backend = Backend::start(&fixture)?;
     let scratch = Scratch::new("bench-gateway");
@@ -168,21 +170,6 @@ impl Args {
         };
         self.rows.iter().map(of).sum()
     }
-}
-
-/// Gives the proxies the last core, and everything else, this process first, the others. `None` where there is only
-/// one core, or the user wants none of it.
-fn proxys_core(args: &Args) -> Result<Option<usize>> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if args.no_pin || cores < 2 {
-        return Ok(None);
-    }
-    // Threads and children that start later inherit it.
-    let mut taskset = Command::new("taskset");
-    taskset.args(["-a", "-c", "-p", &format!("0-{}", cores - 2), &std::process::id().to_string()]);
-    let output = taskset.output().context("start taskset")?;
-    ensure!(output.status.success(), "taskset failed: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(Some(cores - 1))
 }
 
 /// A proxy that answers something else, or asks the backend for something else, did other work.

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use aqueduct_kit::binary::workspace;
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// One line each: date, commit, processor, memory, kernel, and how busy the machine was already.
 pub(crate) fn facts() -> Vec<String> {
@@ -21,6 +22,37 @@ pub(crate) fn facts() -> Vec<String> {
         format!("Kernel: {}", first_line("uname", &["-sr"])),
         format!("Load before the run (1, 5, 15 min): {load}"),
     ]
+}
+
+/// Gives the last core to what is measured, and everything else, this process first, the others. `None` where there is only
+/// one core.
+pub(crate) fn split_cores() -> Result<Option<usize>> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if cores < 2 {
+        return Ok(None);
+    }
+    // Threads and children that start later inherit it.
+    let mut taskset = Command::new("taskset");
+    taskset.args(["-a", "-c", "-p", &format!("0-{}", cores - 2), &std::process::id().to_string()]);
+    let output = taskset.output().context("start taskset")?;
+    ensure!(output.status.success(), "taskset failed: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(Some(cores - 1))
+}
+
+/// Raises the limit of open files for this process, and for its children, which inherit it.
+///
+/// # Errors
+///
+/// When fewer than `count` are allowed.
+pub(crate) fn allow_files(count: u64) -> Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    ensure!(
+        limit.maximum.is_none_or(|most| most >= count),
+        "{count} open files are needed, and {} allowed: raise `ulimit -Hn`, or ask for fewer with --connections",
+        limit.maximum.unwrap_or_default()
+    );
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).context("raise the limit of open files")
 }
 
 /// The first line that a command prints on either stream, or a word saying that it did not run.

@@ -6,6 +6,7 @@ mod clients;
 mod gateway;
 mod machine;
 mod median;
+mod netstack;
 mod orders;
 mod progress;
 mod table;
@@ -28,6 +29,8 @@ struct Cli {
 enum What {
     /// What a request, a wait and a connection cost the gateway, beside Envoy, nginx and HAProxy, before one backend
     Gateway(gateway::Args),
+    /// What a message costs on our loop, on bare epoll and on io_uring
+    Netstack(netstack::Args),
     /// Orders created and moved a second
     Orders(orders::Args),
     /// What one message costs to transcode, beside others that do the same
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.what {
         What::Gateway(args) => gateway::run(args),
+        What::Netstack(args) => netstack::run(args),
         What::Orders(args) => orders::run(args),
         What::Transcode(args) => transcode::run(args),
     };

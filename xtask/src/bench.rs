@@ -14,6 +14,7 @@ Examples:
   cargo xtask bench gateway --install               installs what the comparison needs first
   cargo xtask bench gateway -- --rounds 9
   cargo xtask bench gateway -- --help               all options of the harness
+  cargo xtask bench netstack
   cargo xtask bench orders
   cargo xtask bench transcode")]
 pub(crate) struct Args {
@@ -30,6 +31,8 @@ pub(crate) struct Args {
 enum What {
     /// What requests and connections cost the gateway, Envoy, nginx and HAProxy, before one backend
     Gateway,
+    /// What a message costs on our loop, on bare epoll and on io_uring
+    Netstack,
     /// Orders created and moved a second, at the committer and over HTTP
     Orders,
     /// What one message costs to transcode, beside others that do the same
@@ -44,9 +47,10 @@ pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
     }
     let names: &[&str] = match args.what {
         What::Gateway => &["gateway"],
+        What::Netstack => &["netstack"],
         What::Orders => &["orders"],
         What::Transcode => &["transcode"],
-        What::All => &["gateway", "orders", "transcode"],
+        What::All => &["gateway", "netstack", "orders", "transcode"],
     };
     steps.run("build", &mut cargo("build --release --package aqueduct-bench"))?;
     for name in names {

@@ -1,10 +1,9 @@
 //! What open connections cost: the memory of each while it is idle, and how much dearer a request is when it comes on one of
 //! ten thousand.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use aqueduct_kit::procfs;
 use indicatif::ProgressBar;
-use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::Args;
 use super::fixture::GET_PATH;
@@ -29,7 +28,6 @@ pub(crate) struct Figures {
 /// Takes the proxies one after the other, before anything else, while their memory is as small as it was at their start. As many
 /// requests are in flight on many connections as on few; the connections take turns.
 pub(super) fn take(args: &Args, proxies: &[Proxy], bar: &ProgressBar) -> Result<Vec<Figures>> {
-    allow_files(args.connections as u64 + 1000)?;
     proxies.iter().map(|proxy| one(args, proxy, bar)).collect()
 }
 
@@ -65,16 +63,4 @@ fn one(args: &Args, proxy: &Proxy, bar: &ProgressBar) -> Result<Figures> {
 
 fn plan(requests: u64) -> Plan {
     Plan { requests, in_flight: CONNECTIONS, rate: None }
-}
-
-/// Raises the limit of open files for this process, and for the proxies, which inherit it.
-pub(super) fn allow_files(count: u64) -> Result<()> {
-    let mut limit = getrlimit(Resource::Nofile);
-    ensure!(
-        limit.maximum.is_none_or(|most| most >= count),
-        "{count} open files are needed, and {} allowed: raise `ulimit -Hn`, or ask for fewer with --connections",
-        limit.maximum.unwrap_or_default()
-    );
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).context("raise the limit of open files")
 }
