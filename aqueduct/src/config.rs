@@ -3,6 +3,7 @@
 
 mod edge;
 mod gateway;
+mod limit;
 mod nearest;
 mod report;
 mod route;

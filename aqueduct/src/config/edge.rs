@@ -8,8 +8,8 @@ use std::time::Duration;
 use aqueduct_gateway::{Limits, Listen, Options, Probes, Timeouts};
 use aqueduct_telemetry::access::Target;
 
-use super::tls;
 use super::value::{Fields, Value};
+use super::{limit, tls};
 
 /// One address of a mapping with that one key, as in messages.
 pub(super) const ADDRESS: &str = r#"{ address: "127.0.0.1:8080" }"#;
@@ -34,7 +34,7 @@ impl Default for AccessLogFile {
     }
 }
 
-/// Reads `listen`, `workers`, `limits`, `timeouts` and `probes`.
+/// Reads `listen`, `workers`, `limits`, `timeouts`, `probes` and the rate limits.
 pub(super) fn read(fields: &mut Fields<'_>, options: &mut Options, base: &Path) {
     fields.set("listen", &mut options.listen, |value| Some(listen(value, base)));
     fields.set("workers", &mut options.workers, |value| value.integer(1..=1024));
@@ -49,6 +49,7 @@ pub(super) fn read(fields: &mut Fields<'_>, options: &mut Options, base: &Path) 
     if let Some(value) = fields.get("probes") {
         options.probes = probes(&value);
     }
+    limit::read(fields, options);
 }
 
 fn listen(value: &Value<'_>, base: &Path) -> Vec<Listen> {

@@ -71,6 +71,6 @@ fn cors(value: &Value<'_>) -> Option<Cors> {
 }
 
 /// A list of texts. One that is wrong keeps its place.
-fn texts(value: &Value<'_>, example: &str) -> Vec<String> {
+pub(super) fn texts(value: &Value<'_>, example: &str) -> Vec<String> {
     value.items(example).iter().map(|item| item.text().unwrap_or_default().to_owned()).collect()
 }

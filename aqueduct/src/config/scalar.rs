@@ -31,6 +31,20 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// `100/s`, `6000/m`, `1000/h`: how many in which period.
+pub(crate) fn rate(text: &str) -> Result<(u64, Duration), String> {
+    let wrong = || format!("`{text}` is not a rate, such as 100/s, 6000/m or 1000/h");
+    let (count, unit) = text.split_once('/').ok_or_else(wrong)?;
+    let count = integer(count.trim_end()).and_then(|count| u64::try_from(count).ok()).ok_or_else(wrong)?;
+    let seconds = match unit.trim_start() {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(wrong()),
+    };
+    Ok((count, Duration::from_secs(seconds)))
+}
+
 /// `64KiB`, `4MiB`, `1GiB`, or a number of bytes.
 pub(crate) fn bytes(text: &str) -> Result<usize, String> {
     let wrong = || format!("`{text}` is not a size, such as 65536, 64KiB, 4MiB or 1GiB");
@@ -58,7 +72,7 @@ fn split(text: &str) -> Option<(usize, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, duration, integer, show_bytes};
+    use super::{bytes, duration, integer, rate, show_bytes};
     use std::time::Duration;
 
     #[test]
@@ -85,6 +99,19 @@ mod tests {
         assert_eq!(duration("15").unwrap_err(), "a duration needs a unit, such as 15s or 15ms");
         for wrong in ["", "s", "1.5s", "-1s", "1d", "1S", "1sec", "18446744073709551615h"] {
             assert!(duration(wrong).unwrap_err().contains("not a duration"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn rates() {
+        let check = |text: &str, count: u64, seconds: u64| {
+            assert_eq!(rate(text), Ok((count, Duration::from_secs(seconds))), "{text}");
+        };
+        check("100/s", 100, 1);
+        check("6_000 / m", 6000, 60);
+        check("1/h", 1, 3600);
+        for wrong in ["", "100", "/s", "100/", "100/d", "1.5/s", "-1/s", "100/1s", "100s"] {
+            assert!(rate(wrong).unwrap_err().contains("not a rate"), "{wrong}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use aqueduct_gateway::{Descriptors, Limits, Options, Probes, Timeouts};
+use aqueduct_gateway::{Descriptors, LimitKey, Limits, Options, Probes, RateLimit, Timeouts};
 use aqueduct_shop::proto::DESCRIPTOR_SET;
 use aqueduct_telemetry::access::Target;
 use proptest::prelude::{any, prop, prop_assert, proptest};
@@ -396,6 +396,45 @@ fn each_command_knows_the_other_kind_of_file() {
 }
 
 #[test]
+fn rate_limits_are_read_and_judged() {
+    let folder = folder(format!(
+        "{SMALLEST}rate_limits:\n  - {{ name: a, key: \"header:X-Tenant\", rate: 1_000/m, routes: [shop.v1.OrderService/GetOrder] }}\n"
+    ));
+    let limits = read_gateway(&folder.path().join("c.yaml")).unwrap().options.rate_limits;
+    let expect = RateLimit {
+        routes: vec!["shop.v1.OrderService/GetOrder".into()],
+        ..RateLimit::new("a", LimitKey::Header("x-tenant".parse().unwrap()), 1_000, Duration::from_mins(1))
+    };
+    assert_eq!(limits, [expect]);
+    let text = "\
+rate_limits:
+  - { name: a, key: addres, rate: 100 }
+  - { name: a, key: global, rate: 0/s, burst: 0, keys: 0, shadow: 1 }
+  - { key: \"header:a b\", rate: 1/h, burst: 100_000_000 }
+  - { name: c, key: route, rate: 1/s, routes: [shop.v1.Order, shop.v1.OrderService/Get] }
+rate_limit_headers: some
+";
+    check(
+        format!("{}{text}", SMALLEST.trim_start()),
+        &[
+            "6:21: `addres` is not a key: address, route, global or one such as header:x-tenant",
+            "6:35: `100` is not a rate, such as 100/s, 6000/m or 1000/h",
+            "7:13: `a` is there twice",
+            "7:35: a rate of 0 admits nothing: at least 1 a period",
+            "7:47: a whole number from 1 to 1000000000 is wanted here, not `0`",
+            "7:56: a whole number from 1 to 16777216 is wanted here, not `0`",
+            "7:67: `true` or `false` is wanted here, not `1`",
+            "8:5: `name` is missing",
+            "8:12: `header:a b` is not a key: address, route, global or one such as header:x-tenant",
+            "8:44: a burst that takes more than 4 years to refill cannot be counted",
+            "9:48: no route has the service `shop.v1.Order`; there are: shop.v1.OrderService",
+            "9:63: the service `shop.v1.OrderService` has no method `Get`",
+            "10:21: `all`, `refusals` or `off` is wanted here, not `some`",
+        ],
+    );
+}
+
+#[test]
 fn the_whole_system_has_sections() {
     let text = r#"
 gateway: { listen: [{ address: "127.0.0.1:81" }], workers: 3, access_log: { file: a.log, sample: 0.5 } }
@@ -417,7 +456,8 @@ admin: off
         "gateway: { listen: [], routes: [] }\nshop: { worker: 128, cache_soft: 2m }\ndta: {}\n",
         &[
             "1:20: name at least one address, such as 127.0.0.1:8080",
-            "1:24: unknown key `routes`; known here: listen, workers, limits, timeouts, probes, access_log",
+            "1:24: unknown key `routes`; known here: listen, workers, limits, timeouts, probes, \
+             rate_limits, rate_limit_headers, access_log",
             "2:17: a whole number from 0 to 127 is wanted here, not `128`",
             "2:34: longer than cache_hard (60s), after which nothing is left",
             "3:1: unknown key `dta`; did you mean `data`?",

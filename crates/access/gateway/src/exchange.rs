@@ -16,10 +16,11 @@ use tokio::time::Instant;
 use crate::body::Body;
 use crate::client::{Busy, Client};
 use crate::edge::Edge;
-use crate::options::Compat;
+use crate::options::{Compat, RateLimitHeaders};
 use crate::reject::{Dialect, GRPC_STATUS, Refusal, Reject};
 use crate::routes::MethodRoute;
 use crate::stage::Stage;
+use crate::stage::limit::{Asking, Budget, limit};
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::gate::Permit;
 
@@ -45,6 +46,8 @@ pub(crate) struct Exchange {
     /// Whose page asks, where that matters.
     origin: Option<HeaderValue>,
     counted: bool,
+    /// What the client is told of its rate limits.
+    pub(crate) budget: Option<Budget>,
     status: StatusCode,
     code: Option<Code>,
     reject: Option<(Stage, &'static str)>,
@@ -73,6 +76,7 @@ impl Exchange {
             method: None,
             origin: None,
             counted: false,
+            budget: None,
             status: StatusCode::OK,
             code: None,
             reject: None,
@@ -121,6 +125,27 @@ impl Exchange {
         Err(Reject::new(Stage::Route, "overloaded", Code::Unavailable, message).with_retry_after(1))
     }
 
+    /// Charges the rate limits that hold for the method.
+    pub(crate) fn limit(
+        &mut self,
+        method: &MethodRoute,
+        headers: &HeaderMap,
+        told: RateLimitHeaders,
+    ) -> Result<(), Reject> {
+        if method.limits.is_empty() {
+            return Ok(());
+        }
+        let asking = Asking { address: self.client.address.ip(), headers, method: &method.name };
+        let result = limit(&method.limits, asking, self.since);
+        let told = match (told, &result) {
+            (RateLimitHeaders::All, Ok(budget)) => *budget,
+            (RateLimitHeaders::All | RateLimitHeaders::Refusals, Err((_, budget))) => Some(*budget),
+            (RateLimitHeaders::Refusals, Ok(_)) | (RateLimitHeaders::Off, _) => None,
+        };
+        self.budget = told;
+        result.map(drop).map_err(|(reject, _)| reject)
+    }
+
     /// Makes the answer. A whole one is finished here; a stream takes the exchange along.
     pub(crate) fn respond(mut self, result: Result<Response<Body>, Reject>) -> Response<Body> {
         let mut response = match result {
@@ -134,6 +159,9 @@ impl Exchange {
         };
         if let Some(cors) = self.method.as_ref().and_then(|method| method.route.cors.as_ref()) {
             cors.grant(self.origin.as_ref(), response.headers_mut());
+        }
+        if let Some(budget) = self.budget {
+            budget.write(response.headers_mut());
         }
         if self.http_method == Method::HEAD {
             headers_only(&mut response);

@@ -50,7 +50,10 @@ pub use crate::cors::Cors;
 pub use crate::descriptors::Descriptors;
 use crate::edge::{Edge, Shared};
 use crate::metrics::Families;
-pub use crate::options::{Compat, Limits, Listen, Options, Probes, Problem, Route, Timeouts, Upstream};
+pub use crate::options::{
+    Compat, LimitKey, Limits, Listen, Options, Probes, Problem, RateLimit, RateLimitHeaders, Route, Timeouts,
+    Upstream,
+};
 pub use crate::tls::{ClientAuth, KeyPair, Pem, Tls, TlsVersion, UpstreamTls};
 pub use aqueduct_transcode::Defaults;
 

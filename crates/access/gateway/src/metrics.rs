@@ -48,6 +48,7 @@ pub(crate) struct Families {
     tls_reloads: Counters,
     handshakes: Counters,
     refused: Counters,
+    limits: Counters,
 }
 
 impl Families {
@@ -92,6 +93,7 @@ impl Families {
                 "gateway_connections_refused",
                 "Connections that were closed for what their client did, by reason",
             ),
+            limits: registry.counters("gateway_limit_decisions", "Requests by rate limit and its decision"),
         }
     }
 
@@ -142,6 +144,17 @@ impl Families {
         }
     }
 
+    /// A worker's handles of a rate limit.
+    pub(crate) fn limit(&self, name: &str) -> LimitMetrics {
+        let result = |result| self.limits.with(&[("limit", name), ("result", result)]);
+        LimitMetrics {
+            admitted: result("admitted"),
+            refused: result("refused"),
+            shadow: result("shadow"),
+            overflow: result("overflow"),
+        }
+    }
+
     /// The handles of whoever reads certificates again.
     pub(crate) fn tls_reloads(&self) -> TlsReloadMetrics {
         let result = |result| self.tls_reloads.with(&[("result", result)]);
@@ -162,6 +175,17 @@ impl Families {
             unavailable: result("unavailable"),
         }
     }
+}
+
+/// What a rate limit decided.
+#[derive(Debug)]
+pub(crate) struct LimitMetrics {
+    pub(crate) admitted: Counter,
+    pub(crate) refused: Counter,
+    /// Would have been refused.
+    pub(crate) shadow: Counter,
+    /// Counted together with other keys, for want of room; besides one of the others.
+    pub(crate) overflow: Counter,
 }
 
 /// What came of reading other certificates.

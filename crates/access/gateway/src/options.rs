@@ -2,12 +2,14 @@
 //! what the values mean.
 
 mod check;
+mod limit;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use check::Problem;
+pub use limit::{LimitKey, RateLimit};
 
 use crate::cors::Cors;
 use crate::descriptors::Descriptors;
@@ -32,6 +34,22 @@ pub struct Options {
     pub timeouts: Timeouts,
     /// Where the health probes are; `None` switches them off.
     pub probes: Option<Probes>,
+    /// How often clients may call. Each request is charged to all that hold for it, in this order.
+    pub rate_limits: Vec<RateLimit>,
+    /// Which answers have the `RateLimit-*` fields.
+    pub rate_limit_headers: RateLimitHeaders,
+}
+
+/// Which answers tell of the rate limit that a client is closest to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RateLimitHeaders {
+    /// All that a limit holds for.
+    #[default]
+    All,
+    /// Refusals alone.
+    Refusals,
+    /// None. A refusal still has `Retry-After`.
+    Off,
 }
 
 /// A listening socket.

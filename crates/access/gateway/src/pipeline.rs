@@ -66,6 +66,9 @@ async fn carry<B: RequestBody>(
     exchange.routed(method, &head.headers)?;
     normalize::check_binary(&head.headers)?;
 
+    exchange.enter(Stage::Limit);
+    exchange.limit(method, &head.headers, routes.options().rate_limit_headers)?;
+
     exchange.enter(Stage::Deadline);
     let times = &routes.options().timeouts;
     let deadline = deadline::decide(&mut head.headers, exchange.started(), method.timeout, times)?;

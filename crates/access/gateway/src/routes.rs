@@ -14,6 +14,7 @@ use crate::descriptors::Sets;
 use crate::edge::Shared;
 use crate::metrics::MethodMetrics;
 use crate::options::{Compat, Options, Route};
+use crate::stage::limit::{Limit, Table};
 use crate::tls::Active;
 use crate::upstream::Upstream;
 
@@ -26,6 +27,8 @@ pub(crate) struct Compiled {
     pub(crate) schema: Schema,
     pub(crate) router: Router,
     pub(crate) tls: Arc<Active>,
+    /// In the order of the options.
+    pub(crate) limits: Vec<Arc<Table>>,
     unread: Box<[Unread]>,
 }
 
@@ -42,13 +45,13 @@ impl Compiled {
         options: Arc<Options>,
         sets: Sets,
         (schema, router): (Schema, Router),
-        tls: Arc<Active>,
+        (tls, limits): (Arc<Active>, Vec<Arc<Table>>),
     ) -> Self {
         let unread = options.routes.iter().filter(|route| schema.service(&route.service).is_none());
         let unread = unread
             .map(|route| Unread { service: route.service.clone(), upstream: route.upstream.clone() })
             .collect();
-        Self { options, sets, schema, router, tls, unread }
+        Self { options, sets, schema, router, tls, limits, unread }
     }
 }
 
@@ -65,6 +68,8 @@ pub(crate) struct MethodRoute {
     /// What the configuration says of its service.
     pub(crate) route: Rc<Route>,
     pub(crate) upstream: Rc<Upstream>,
+    /// The rate limits that hold for it, in their order.
+    pub(crate) limits: Box<[Rc<Limit>]>,
 }
 
 /// One worker's routes: the common part, and the methods with the worker's own metrics and connections.
@@ -93,6 +98,11 @@ impl Routes {
             })
             .collect();
         let mut methods: HashMap<Box<str>, Rc<MethodRoute>, RandomState> = HashMap::default();
+        let limit = |table: &Arc<Table>| {
+            let metrics = families.limit(&table.options().name);
+            Rc::new(Limit { table: Arc::clone(table), metrics })
+        };
+        let limits: Vec<_> = compiled.limits.iter().map(limit).collect();
         for route in &options.routes {
             let upstream = upstreams.iter().find(|upstream| upstream.name == route.upstream);
             let (Some(upstream), Some(service)) = (upstream, compiled.schema.service(&route.service)) else {
@@ -104,7 +114,9 @@ impl Routes {
                 let name: Box<str> = method.grpc_path().trim_start_matches('/').into();
                 let streams = method.client_streaming() || method.server_streaming();
                 let timeout = route.timeout.unwrap_or(options.timeouts.request);
+                let holds = |limit: &&Rc<Limit>| limit.table.options().holds_for(&name);
                 let method_route = MethodRoute {
+                    limits: limits.iter().filter(holds).cloned().collect(),
                     path,
                     timeout: (!streams).then_some(timeout),
                     metrics: families.method(&name),

@@ -10,6 +10,7 @@ use super::Options;
 use crate::cors::Cors;
 use crate::descriptors::Sets;
 use crate::routes::Compiled;
+use crate::stage::limit::Table;
 use crate::tls::Active;
 
 /// One thing that is wrong with the options.
@@ -68,7 +69,8 @@ impl Options {
         match (checked, tls) {
             (Ok(made), Ok(tls)) => {
                 let tls = before.map_or_else(|| Arc::clone(&tls), |before| tls.after(&before.tls, self));
-                Ok(Compiled::new(Arc::clone(self), sets, made, tls))
+                let limits = Table::all(&self.rate_limits, before.map_or(&[], |before| &before.limits));
+                Ok(Compiled::new(Arc::clone(self), sets, made, (tls, limits)))
             }
             (checked, tls) => {
                 let mut problems = checked.err().unwrap_or_default();
@@ -100,6 +102,7 @@ impl Options {
         self.check_upstreams(&mut problem);
         let schema = self.schema(sets, &mut problem);
         let router = self.router(schema.as_ref(), sets, &mut problem);
+        self.check_rate_limits(schema.as_ref(), &mut problem);
         match (schema, router) {
             (Some(schema), Some(router)) if problems.is_empty() => Ok((schema, router)),
             _ => Err(problems),

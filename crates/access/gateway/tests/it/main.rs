@@ -14,6 +14,7 @@ mod http;
 mod http1;
 mod http2_hostile;
 mod lifecycle;
+mod limit;
 mod pki;
 mod raw;
 mod raw_http2;

@@ -62,7 +62,7 @@ fn a_thread_whose_clock_is_behind_gives_nothing_twice() {
         let limiter = one();
         assert!(limiter.check_hash(A, 0).allowed);
         // At 9 A must wait; that B takes its entry at 10 must not change that.
-        let [a, b] = both(&limiter, (A, 9), (B, 10));
+        let [b, a] = both(&limiter, (B, 10), (A, 9));
         assert!(!a.allowed && b.allowed, "{a:?} {b:?}");
     });
 }
