@@ -5,6 +5,7 @@ mod edge;
 mod gateway;
 mod limit;
 mod nearest;
+mod outside;
 mod report;
 mod route;
 mod scalar;

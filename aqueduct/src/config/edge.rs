@@ -9,7 +9,7 @@ use aqueduct_gateway::{Limits, Listen, Options, Probes, Timeouts};
 use aqueduct_telemetry::access::Target;
 
 use super::value::{Fields, Value};
-use super::{limit, tls};
+use super::{limit, outside, tls};
 
 /// One address of a mapping with that one key, as in messages.
 pub(super) const ADDRESS: &str = r#"{ address: "127.0.0.1:8080" }"#;
@@ -34,7 +34,7 @@ impl Default for AccessLogFile {
     }
 }
 
-/// Reads `listen`, `workers`, `limits`, `timeouts`, `probes` and the rate limits.
+/// Reads `listen`, `workers`, `limits`, `timeouts`, `probes`, what is believed of the outside, and the rate limits.
 pub(super) fn read(fields: &mut Fields<'_>, options: &mut Options, base: &Path) {
     fields.set("listen", &mut options.listen, |value| Some(listen(value, base)));
     fields.set("workers", &mut options.workers, |value| value.integer(1..=1024));
@@ -49,6 +49,7 @@ pub(super) fn read(fields: &mut Fields<'_>, options: &mut Options, base: &Path) 
     if let Some(value) = fields.get("probes") {
         options.probes = probes(&value);
     }
+    outside::read(fields, options);
     limit::read(fields, options);
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct GatewayFile {
 }
 
 pub(super) fn read(mut fields: Fields<'_>, Source { base, problems }: Source<'_>) -> GatewayFile {
-    let mut options = Options { probes: Some(Probes::default()), ..Options::default() };
+    let mut options = Options { probes: Some(Probes::default()), request_ids: true, ..Options::default() };
     edge::read(&mut fields, &mut options, base);
     fields.set("descriptors", &mut options.descriptors, |value| Some(descriptors(value, base)));
     fields.set("upstreams", &mut options.upstreams, |value| Some(upstreams(value, base)));

@@ -37,6 +37,7 @@ impl Default for SystemFile {
             edge: Options {
                 listen: vec![Listen::plain(local(8080))],
                 probes: Some(Probes::default()),
+                request_ids: true,
                 ..Options::default()
             },
             access_log: AccessLogFile::default(),

@@ -5,7 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use aqueduct_gateway::{Descriptors, LimitKey, Limits, Options, Probes, RateLimit, Timeouts};
+use aqueduct_gateway::{
+    Descriptors, DotSegments, DoubleSlashes, EncodedSlashes, LimitKey, Limits, Options, Paths, Probes,
+    RateLimit, Timeouts,
+};
 use aqueduct_shop::proto::DESCRIPTOR_SET;
 use aqueduct_telemetry::access::Target;
 use proptest::prelude::{any, prop, prop_assert, proptest};
@@ -396,6 +399,40 @@ fn each_command_knows_the_other_kind_of_file() {
 }
 
 #[test]
+fn what_is_believed_of_the_outside_is_read() {
+    let read = |more: &str| {
+        let folder = folder(format!("{SMALLEST}{more}"));
+        read_gateway(&folder.path().join("c.yaml")).unwrap().options
+    };
+    let default = read("");
+    assert_eq!(
+        (default.trusted_proxies, default.request_ids, default.paths),
+        (vec![], true, Paths::default())
+    );
+    let options = read(
+        "trusted_proxies: [10.0.0.0/8, \"2001:db8::/32\"]\nrequest_ids: false\n\
+         paths: { dot_segments: reject, double_slashes: merge, encoded_slashes: decode }\n",
+    );
+    let networks: Vec<_> = options.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!((networks.join(" "), options.request_ids), ("10.0.0.0/8 2001:db8::/32".to_owned(), false));
+    let paths = Paths {
+        dot_segments: DotSegments::Reject,
+        double_slashes: DoubleSlashes::Merge,
+        encoded_slashes: EncodedSlashes::Decode,
+    };
+    assert_eq!(options.paths, paths);
+    check_more(
+        "trusted_proxies: [10.0.0.1/8, proxy]\npaths: { dot_segments: merge, slashes: keep }",
+        &[
+            "5:19: `10.0.0.1/8` has bits behind the prefix; 10.0.0.0/8 is the network that it is in",
+            "5:31: `proxy` is not a network, such as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.1",
+            "6:24: `resolve`, `reject` or `keep` is wanted here, not `merge`",
+            "6:31: unknown key `slashes`; known here: dot_segments, double_slashes, encoded_slashes",
+        ],
+    );
+}
+
+#[test]
 fn rate_limits_are_read_and_judged() {
     let folder = folder(format!(
         "{SMALLEST}rate_limits:\n  - {{ name: a, key: \"header:X-Tenant\", rate: 1_000/m, routes: [shop.v1.OrderService/GetOrder] }}\n"
@@ -457,7 +494,7 @@ admin: off
         &[
             "1:20: name at least one address, such as 127.0.0.1:8080",
             "1:24: unknown key `routes`; known here: listen, workers, limits, timeouts, probes, \
-             rate_limits, rate_limit_headers, access_log",
+             trusted_proxies, request_ids, paths, rate_limits, rate_limit_headers, access_log",
             "2:17: a whole number from 0 to 127 is wanted here, not `128`",
             "2:34: longer than cache_hard (60s), after which nothing is left",
             "3:1: unknown key `dta`; did you mean `data`?",

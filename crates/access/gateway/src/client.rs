@@ -23,8 +23,11 @@ use crate::options::Timeouts;
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) address: SocketAddr,
+    /// It speaks TLS.
+    secure: Cell<bool>,
     /// Who it is by its certificate, which has been verified.
     identity: OnceCell<HeaderValue>,
+    forwarded: OnceCell<HeaderValue>,
     in_flight: Cell<usize>,
     /// When the last request ended, or the connection began.
     idle_since: Cell<Instant>,
@@ -55,7 +58,9 @@ impl Client {
     pub(crate) fn new(address: SocketAddr) -> Rc<Self> {
         Rc::new(Self {
             address,
+            secure: Cell::new(false),
             identity: OnceCell::new(),
+            forwarded: OnceCell::new(),
             in_flight: Cell::new(0),
             idle_since: Cell::new(Instant::now()),
             head_since: Cell::new(None),
@@ -64,6 +69,16 @@ impl Client {
             wrote: Cell::new(false),
             flooded: Cell::new(false),
         })
+    }
+
+    /// The client has shaken hands.
+    pub(crate) fn secure(&self) {
+        self.secure.set(true);
+    }
+
+    /// The scheme by which it reaches us.
+    pub(crate) fn scheme(&self) -> HeaderValue {
+        HeaderValue::from_static(if self.secure.get() { "https" } else { "http" })
     }
 
     /// The client has shown a certificate.
@@ -80,6 +95,14 @@ impl Client {
     /// Whether the connection ended because of what came beside requests.
     pub(crate) fn flooded(&self) -> bool {
         self.flooded.get()
+    }
+
+    /// The peer's address as `x-forwarded-for` has it, made once a connection.
+    pub(crate) fn forwarded(&self) -> &HeaderValue {
+        self.forwarded.get_or_init(|| {
+            let text = self.address.ip().to_canonical().to_string();
+            HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown"))
+        })
     }
 
     /// A request's head is complete. The connection is busy until the guard is dropped.

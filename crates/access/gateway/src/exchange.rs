@@ -9,7 +9,8 @@ use aqueduct_telemetry::access::{self, Entry};
 use aqueduct_transcode::Code;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, ORIGIN};
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::request::Parts;
+use http::{Method, Response, StatusCode, Uri};
 use http_body::Frame;
 use tokio::time::Instant;
 
@@ -21,6 +22,7 @@ use crate::reject::{Dialect, GRPC_STATUS, Refusal, Reject};
 use crate::routes::MethodRoute;
 use crate::stage::Stage;
 use crate::stage::limit::{Asking, Budget, limit};
+use crate::stage::normalize::caller::{Caller, REQUEST_ID};
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::gate::Permit;
 
@@ -29,7 +31,6 @@ use crate::upstream::gate::Permit;
 #[derive(Debug)]
 pub(crate) struct Exchange {
     edge: Rc<Edge>,
-    client: Rc<Client>,
     _busy: Busy,
     started: Instant,
     stage: Stage,
@@ -38,6 +39,8 @@ pub(crate) struct Exchange {
     http_method: Method,
     uri: Uri,
     pub(crate) dialect: Dialect,
+    /// Who asks, and under which id.
+    pub(crate) caller: Caller,
     pub(crate) context: Option<Context>,
     pub(crate) endpoint: Option<Rc<Endpoint>>,
     /// The place among the upstream's requests, until the answer is complete.
@@ -57,19 +60,19 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn begin<B>(edge: &Rc<Edge>, client: &Rc<Client>, request: &Request<B>) -> Self {
+    pub(crate) fn begin(edge: &Rc<Edge>, client: &Rc<Client>, head: &Parts) -> Self {
         let now = Instant::now();
         Self {
             edge: Rc::clone(edge),
-            client: Rc::clone(client),
             _busy: client.begin(),
             started: now,
             stage: Stage::Normalize,
             since: now,
             laps: [Duration::ZERO; Stage::ALL.len()],
-            http_method: request.method().clone(),
-            uri: request.uri().clone(),
+            http_method: head.method.clone(),
+            uri: head.uri.clone(),
             dialect: Dialect::Json,
+            caller: Caller::of(head, client, &edge.options()),
             context: None,
             endpoint: None,
             permit: None,
@@ -135,7 +138,7 @@ impl Exchange {
         if method.limits.is_empty() {
             return Ok(());
         }
-        let asking = Asking { address: self.client.address.ip(), headers, method: &method.name };
+        let asking = Asking { address: self.caller.client.ip(), headers, method: &method.name };
         let result = limit(&method.limits, asking, self.since);
         let told = match (told, &result) {
             (RateLimitHeaders::All, Ok(budget)) => *budget,
@@ -159,6 +162,9 @@ impl Exchange {
         };
         if let Some(cors) = self.method.as_ref().and_then(|method| method.route.cors.as_ref()) {
             cors.grant(self.origin.as_ref(), response.headers_mut());
+        }
+        if let Some(id) = &self.caller.request_id {
+            response.headers_mut().insert(REQUEST_ID, id.clone());
         }
         if let Some(budget) = self.budget {
             budget.write(response.headers_mut());
@@ -240,7 +246,8 @@ impl Exchange {
             duration,
             request_bytes: self.bytes_in,
             response_bytes: self.bytes_out,
-            client: Some(self.client.address),
+            request_id: self.caller.request_id.as_ref().and_then(|id| id.to_str().ok()),
+            client: Some(self.caller.client),
             upstream: self.endpoint.as_ref().map(|endpoint| endpoint.address()),
             reject: self.reject.map(|(stage, reason)| access::Reject { stage: stage.name(), reason }),
             ..entry

@@ -51,8 +51,8 @@ pub use crate::descriptors::Descriptors;
 use crate::edge::{Edge, Shared};
 use crate::metrics::Families;
 pub use crate::options::{
-    Compat, LimitKey, Limits, Listen, Options, Probes, Problem, RateLimit, RateLimitHeaders, Route, Timeouts,
-    Upstream,
+    Compat, DotSegments, DoubleSlashes, EncodedSlashes, LimitKey, Limits, Listen, Network, Options, Paths,
+    Probes, Problem, RateLimit, RateLimitHeaders, Route, Timeouts, Upstream,
 };
 pub use crate::tls::{ClientAuth, KeyPair, Pem, Tls, TlsVersion, UpstreamTls};
 pub use aqueduct_transcode::Defaults;

@@ -3,6 +3,7 @@
 
 mod check;
 mod limit;
+mod outside;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 pub use check::Problem;
 pub use limit::{LimitKey, RateLimit};
+pub use outside::{DotSegments, DoubleSlashes, EncodedSlashes, Network, Paths};
 
 use crate::cors::Cors;
 use crate::descriptors::Descriptors;
@@ -34,6 +36,12 @@ pub struct Options {
     pub timeouts: Timeouts,
     /// Where the health probes are; `None` switches them off.
     pub probes: Option<Probes>,
+    /// Peers whose word on the client's address, host, scheme and request id counts.
+    pub trusted_proxies: Vec<Network>,
+    /// Whether each request has an `x-request-id`, sent upstream, back to the client and to the access log.
+    pub request_ids: bool,
+    /// How paths are brought into one form.
+    pub paths: Paths,
     /// How often clients may call. Each request is charged to all that hold for it, in this order.
     pub rate_limits: Vec<RateLimit>,
     /// Which answers have the `RateLimit-*` fields.

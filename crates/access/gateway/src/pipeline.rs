@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use http::request::Parts;
 use http::{Request, Response};
 
 use crate::body::Body;
@@ -28,8 +29,9 @@ pub(crate) async fn handle<B: RequestBody>(
     client: &Rc<Client>,
     request: Request<B>,
 ) -> Response<Body> {
-    let mut exchange = Exchange::begin(edge, client, &request);
-    let result = carry(edge, client, request, &mut exchange).await;
+    let (head, body) = request.into_parts();
+    let mut exchange = Exchange::begin(edge, client, &head);
+    let result = carry((edge, client), (head, body), &mut exchange).await;
     exchange.respond(result)
 }
 
@@ -37,22 +39,20 @@ pub(crate) async fn handle<B: RequestBody>(
 pub(crate) fn refuse(
     edge: &Rc<Edge>,
     client: &Rc<Client>,
-    request: &Request<()>,
+    request: Request<()>,
     reject: Reject,
 ) -> Response<Body> {
-    Exchange::begin(edge, client, request).respond(Err(reject))
+    Exchange::begin(edge, client, &request.into_parts().0).respond(Err(reject))
 }
 
 async fn carry<B: RequestBody>(
-    edge: &Rc<Edge>,
-    client: &Client,
-    request: Request<B>,
+    (edge, client): (&Rc<Edge>, &Client),
+    (mut head, body): (Parts, B),
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, Reject> {
-    let (mut head, body) = request.into_parts();
     exchange.dialect = route::dialect(&head);
 
-    let context = normalize::normalize(&mut head)?;
+    let context = normalize::normalize(&mut head, edge.options().paths)?;
     exchange.context = Some(context);
 
     exchange.enter(Stage::Route);
@@ -102,6 +102,7 @@ async fn carry<B: RequestBody>(
             // Made anew for each attempt: another one is rare, and keeping a copy would cost every request.
             let mut headers = normalize::outbound(&head.headers, kind, &context);
             normalize::vouch(&mut headers, client.identity());
+            exchange.caller.write(&mut headers);
             let call = Call { path: method.path.clone(), headers, deadline };
             match forward::forward(endpoint, call, &mut payload).await {
                 Err(reject) if reject.is_unprocessed() && attempt < ATTEMPTS => attempt += 1,

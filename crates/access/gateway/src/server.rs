@@ -103,6 +103,7 @@ async fn serve(
                 () = graced(drain, &times.timeouts) => return,
             };
             if let Some((stream, http2)) = arrival {
+                client.secure();
                 let socket = Socket::new(stream, Rc::clone(&client));
                 Box::pin(talk(edge, &client, socket, http2, drain)).await;
             }
@@ -174,7 +175,7 @@ impl http1::Service for Requests<'_> {
     }
 
     fn refuse(&self, request: Request<()>, reject: Reject) -> Response<Body> {
-        pipeline::refuse(self.edge, self.client, &request, reject)
+        pipeline::refuse(self.edge, self.client, request, reject)
     }
 }
 

@@ -69,6 +69,8 @@ pub struct Entry<'a> {
     pub client: Option<SocketAddr>,
     /// Whose trace it is.
     pub context: Context,
+    /// The id under which client and services know the request.
+    pub request_id: Option<&'a str>,
     /// The upstream that answered.
     pub upstream: Option<&'a str>,
     /// Why the gateway refused, when it did.
@@ -98,6 +100,7 @@ impl<'a> Entry<'a> {
             response_bytes: 0,
             client: None,
             context,
+            request_id: None,
             upstream: None,
             reject: None,
         }

@@ -1,17 +1,23 @@
 //! `normalize`: brings a request into one form, refuses what has none, and takes the trace context out of it. Nothing
 //! that belongs to one hop, and nothing that only the gateway may say, gets past [`outbound`].
 
+mod authority;
+pub(crate) mod caller;
 mod grpc_gateway;
+mod path;
+
+use std::borrow::Cow;
 
 use aqueduct_runtime::context::Context;
-use http::Method;
 use http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderMap, HeaderName,
     HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, Uri, Version};
 
-use crate::options::Compat;
+use crate::options::{Compat, Paths};
 use crate::reject::Reject;
 use crate::stage::Stage;
 
@@ -21,15 +27,21 @@ pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent"
 const CLIENT_IDENTITY: HeaderName = HeaderName::from_static("x-aqueduct-client-identity");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Checks method and target, and answers with the context of this hop: a child of the caller's span, or a new trace where the
-/// caller sent none (or nonsense, which the specification treats alike). What HTTP/1 adds is checked by its codec.
-pub(crate) fn normalize(head: &mut Parts) -> Result<Context, Reject> {
+/// Checks method, authority and target, brings the path into one form, and answers with the context of this hop: a child of
+/// the caller's span, or a new trace where the caller sent none (or nonsense, which the specification treats alike). What
+/// HTTP/1 adds is checked by its codec.
+pub(crate) fn normalize(head: &mut Parts, paths: Paths) -> Result<Context, Reject> {
+    if head.version >= Version::HTTP_2 && !authority::agrees(head) {
+        let message = "Host and :authority must be one valid host, the same where both are there";
+        return Err(Reject::bad_request(Stage::Normalize, "host", message));
+    }
     if head.method == Method::CONNECT {
         return Err(Reject::bad_request(Stage::Normalize, "connect", "CONNECT is not served here"));
     }
     if head.uri.path() == "*" && head.method != Method::OPTIONS {
         return Err(Reject::bad_request(Stage::Normalize, "target", "only OPTIONS can be asked of *"));
     }
+    normalize_path(head, paths)?;
     let parent = single(&head.headers, &TRACEPARENT)
         .and_then(|value| Context::parse_traceparent(value.as_bytes()).ok());
     if let Some(parent) = parent {
@@ -38,6 +50,22 @@ pub(crate) fn normalize(head: &mut Parts) -> Result<Context, Reject> {
     // Without a parent its state belongs to nobody.
     head.headers.remove(TRACESTATE);
     Ok(Context::new_root(false))
+}
+
+fn normalize_path(head: &mut Parts, paths: Paths) -> Result<(), Reject> {
+    let refuse = |message| Reject::bad_request(Stage::Normalize, "path", message);
+    let normal = match path::normalize(head.uri.path(), paths).map_err(refuse)? {
+        Cow::Borrowed(_) => return Ok(()),
+        Cow::Owned(normal) => normal,
+    };
+    let target = match head.uri.query() {
+        Some(query) => PathAndQuery::try_from(format!("{normal}?{query}")),
+        None => PathAndQuery::try_from(normal),
+    };
+    let mut uri = std::mem::take(&mut head.uri).into_parts();
+    uri.path_and_query = Some(target.map_err(|_| refuse("the path is not valid"))?);
+    head.uri = Uri::from_parts(uri).map_err(|_| refuse("the path is not valid"))?;
+    Ok(())
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
@@ -168,9 +196,7 @@ fn passes(name: &HeaderName, kind: Outbound) -> bool {
             !(text.starts_with("x-forwarded-")
                 || text == "x-real-ip"
                 || text == "x-grpc-web"
-                || text == "x-aqueduct-color"
-                || text == "x-aqueduct-age-ms"
-                || *name == CLIENT_IDENTITY)
+                || (text.starts_with("x-aqueduct-") && text != "x-aqueduct-token"))
         }
         _ => true,
     }
@@ -209,7 +235,9 @@ mod tests {
 
     #[test]
     fn neither_tunnels_nor_everything_is_served() {
-        let served = |method: &str, uri: &str| normalize(&mut head(|r| r.method(method).uri(uri))).is_ok();
+        let served = |method: &str, uri: &str| {
+            normalize(&mut head(|r| r.method(method).uri(uri)), Paths::default()).is_ok()
+        };
         assert!(served("GET", "/") && served("OPTIONS", "*"));
         assert!(!served("CONNECT", "a:80") && !served("GET", "*"));
     }
@@ -217,13 +245,15 @@ mod tests {
     #[test]
     fn a_trace_goes_on_and_a_bad_one_starts_anew() {
         let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let context = normalize(&mut head(|r| r.header("host", "a").header("traceparent", parent))).unwrap();
+        let context =
+            normalize(&mut head(|r| r.header("host", "a").header("traceparent", parent)), Paths::default())
+                .unwrap();
         assert_eq!(context.trace_id(), 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
         assert_ne!(context.span_id(), 0x00f0_67aa_0ba9_02b7);
         assert!(context.sampled());
         let mut bad =
             head(|r| r.header("host", "a").header("traceparent", "00-x").header("tracestate", "a=b"));
-        assert!(normalize(&mut bad).is_ok());
+        assert!(normalize(&mut bad, Paths::default()).is_ok());
         assert!(!bad.headers.contains_key("tracestate"));
     }
 

@@ -15,6 +15,7 @@ mod http1;
 mod http2_hostile;
 mod lifecycle;
 mod limit;
+mod normalize;
 mod pki;
 mod raw;
 mod raw_http2;

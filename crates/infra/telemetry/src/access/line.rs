@@ -35,6 +35,7 @@ pub(super) fn render(out: &mut Vec<u8>, entry: &Entry<'_>, now_unix_ms: u64) {
         address(out, client);
         out.push(b'"');
     }
+    optional(out, b",\"request_id\":", entry.request_id);
     optional(out, b",\"upstream\":", entry.upstream);
     if let Some(reject) = entry.reject {
         out.extend_from_slice(b",\"reject\":{\"stage\":");

@@ -65,6 +65,7 @@ fn every_member_is_there_and_escaped() {
         request_bytes: 5,
         response_bytes: u64::MAX,
         client: Some("192.0.2.255:65535".parse().unwrap()),
+        request_id: Some("r\"1"),
         upstream: Some("or\"ders"),
         reject: Some(Reject { stage: "deadline", reason: "line\nbreak" }),
         ..Entry::new("GET", "/v1/\u{1}\\\u{7f}é", 503, context())
@@ -79,7 +80,7 @@ fn every_member_is_there_and_escaped() {
         "time": "1970-01-01T00:00:00.000Z", "method": "GET", "path": "/v1/\u{1}\\\u{7f}é", "status": 503,
         "grpc_status": 14, "duration_us": 1234, "request_bytes": 5, "response_bytes": u64::MAX,
         "trace_id": "0af7651916cd43dd8448eb211c80319c", "route": "/v1/orders/{id}",
-        "client": "192.0.2.255:65535", "upstream": "or\"ders",
+        "client": "192.0.2.255:65535", "request_id": "r\"1", "upstream": "or\"ders",
         "reject": { "stage": "deadline", "reason": "line\nbreak" },
     });
     assert_eq!(render(&all), expect);
