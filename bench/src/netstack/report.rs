@@ -49,11 +49,11 @@ fn how(args: &Args) -> String {
     format!(
         "A server that echoes messages with a length in front, one thread on the last core; the client, our own on epoll, on the \
          others. {IN_FLIGHT} messages are in flight; the connections take turns. {} messages a load (of more than 10,000 bytes a \
-         tenth), {} rounds in which the stacks take turns, after one to warm up: the medians, and the range. CPU is the time of the \
+         fiftieth), {} rounds in which the stacks take turns, after one to warm up: the medians, and the range. CPU is the time of the \
          server's thread (schedstat) and of the kernel's io_uring threads. Calls are system calls a message; reads and writes of \
          io_uring are completions, its calls are io_uring_enter alone. Copied are the bytes a message that the server itself copied \
          from one buffer to another; the kernel copies them in and out besides. The delay is from the client's clock before it sends \
-         to the handler's when the message is complete, at one rate for all: {:.0} % of the slowest's peak, evenly spaced.",
+         to the handler's when the message is complete, at one rate for all: {:.0} % of our loop's peak, evenly spaced.",
         args.messages,
         args.rounds,
         SHARE * 100.0
