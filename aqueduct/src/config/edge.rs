@@ -109,7 +109,7 @@ fn limits(fields: &mut Fields<'_>, limits: &mut Limits) {
     fields.set("streams", &mut limits.streams, |value| small(value, 1..=1_000_000));
 }
 
-fn small(value: &Value<'_>, range: RangeInclusive<usize>) -> Option<u32> {
+pub(super) fn small(value: &Value<'_>, range: RangeInclusive<usize>) -> Option<u32> {
     value.integer(range).and_then(|number| u32::try_from(number).ok())
 }
 

@@ -1,8 +1,8 @@
 //! What a gateway's file says of one route: its upstream, its JSON, whose conventions it follows, and who else may call it.
 
-use aqueduct_gateway::{Compat, Cors, Defaults, Route};
+use aqueduct_gateway::{Compat, Cors, Defaults, Retries, Route};
 
-use super::edge::positive;
+use super::edge::{positive, small};
 use super::value::{Fields, Value};
 
 /// A route that is incomplete keeps its place: the ones behind it keep their numbers.
@@ -15,6 +15,10 @@ pub(super) fn read(item: &Value<'_>) -> Route {
     route.service = fields.require("service").and_then(text).unwrap_or_default();
     route.upstream = fields.require("upstream").and_then(text).unwrap_or_default();
     fields.set("timeout", &mut route.timeout, |value| positive(value).map(Some));
+    fields.set("max_timeout", &mut route.max_timeout, |value| positive(value).map(Some));
+    if let Some(value) = fields.get("retries") {
+        retries(&value, &mut route.retries);
+    }
     fields.set("compat", &mut route.compat, |value| {
         value.one_of(&[("off", Compat::Off), ("grpc-gateway", Compat::GrpcGateway)])
     });
@@ -34,6 +38,20 @@ pub(super) fn read(item: &Value<'_>) -> Route {
     }
     fields.finish();
     route
+}
+
+/// `off` is one attempt.
+fn retries(value: &Value<'_>, retries: &mut Retries) {
+    if value.is_off() {
+        retries.attempts = 1;
+        return;
+    }
+    let Some(mut fields) = value.fields("{ attempts: 3, budget: 0.2 }") else { return };
+    fields.set("attempts", &mut retries.attempts, |value| value.integer(1..=Retries::MAX_ATTEMPTS));
+    fields.set("budget", &mut retries.budget, Value::fraction);
+    fields.set("min_per_second", &mut retries.min_per_second, |value| small(value, 0..=1_000_000));
+    fields.set("idempotent", &mut retries.idempotent, |value| Some(texts(value, "[GetOrder]")));
+    fields.finish();
 }
 
 fn json(fields: &mut Fields<'_>, route: &mut Route) {

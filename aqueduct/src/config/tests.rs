@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aqueduct_gateway::{
     Descriptors, DotSegments, DoubleSlashes, EncodedSlashes, LimitKey, Limits, Options, Paths, Probes,
-    RateLimit, Timeouts,
+    RateLimit, Retries, Timeouts,
 };
 use aqueduct_shop::proto::DESCRIPTOR_SET;
 use aqueduct_telemetry::access::Target;
@@ -316,6 +316,34 @@ fn certificates_are_read_and_judged_where_they_are_named() {
             "3:61: `client_cert` is missing",
             "3:67: key.pem holds no certificate (-----BEGIN CERTIFICATE-----)",
             "3:89: `a b` is not a DNS name or an IP address",
+        ],
+    );
+}
+
+#[test]
+fn a_route_may_bound_its_deadlines_and_retries() {
+    let with = |keys: &str| {
+        SMALLEST.trim_start().replace("upstream: orders }", &format!("upstream: orders, {keys} }}"))
+    };
+    let route = |keys: &str| {
+        let folder = folder(with(keys));
+        read_gateway(&folder.path().join("c.yaml")).unwrap().options.routes.remove(0)
+    };
+    assert_eq!(route("retries: off").retries.attempts, 1);
+    let route = route(
+        "max_timeout: 5s, retries: { attempts: 4, budget: 0.5, min_per_second: 0, idempotent: [PayOrder] }",
+    );
+    let expect =
+        Retries { attempts: 4, budget: 0.5, min_per_second: 0, idempotent: vec!["PayOrder".to_owned()] };
+    assert_eq!((route.max_timeout, route.retries), (Some(Duration::from_secs(5)), expect));
+    check(
+        with("timeout: 10s, max_timeout: 5s, retries: { attempts: 0, budget: 2, idempotent: [GetOrdr] }"),
+        &[
+            "4:70: longer than max_timeout (5s), which would cut it",
+            "4:113: a whole number from 1 to 10 is wanted here, not `0`",
+            "4:124: a number from 0 to 1 is wanted here, not `2`",
+            "4:140: `shop.v1.OrderService` has no method `GetOrdr`; it has: CreateOrder, GetOrder, ListOrders, PayOrder, \
+             ShipOrder, CompleteOrder, WatchOrder",
         ],
     );
 }

@@ -149,6 +149,16 @@ impl Exchange {
         result.map(drop).map_err(|(reject, _)| reject)
     }
 
+    /// Waits before another attempt, without a place that others could use.
+    #[cold]
+    pub(crate) async fn wait_out(&mut self, pause: Duration) {
+        self.permit = None;
+        if !pause.is_zero() {
+            self.enter(Stage::Pick);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
     /// Makes the answer. A whole one is finished here; a stream takes the exchange along.
     pub(crate) fn respond(mut self, result: Result<Response<Body>, Reject>) -> Response<Body> {
         let mut response = match result {

@@ -27,6 +27,7 @@ mod outgoing;
 mod pipeline;
 mod probe;
 mod reject;
+mod retry;
 mod routes;
 mod server;
 mod stage;
@@ -52,7 +53,7 @@ use crate::edge::{Edge, Shared};
 use crate::metrics::Families;
 pub use crate::options::{
     Compat, DotSegments, DoubleSlashes, EncodedSlashes, LimitKey, Limits, Listen, Network, Options, Paths,
-    Probes, Problem, RateLimit, RateLimitHeaders, Route, Timeouts, Upstream,
+    Probes, Problem, RateLimit, RateLimitHeaders, Retries, Route, Timeouts, Upstream,
 };
 pub use crate::tls::{ClientAuth, KeyPair, Pem, Tls, TlsVersion, UpstreamTls};
 pub use aqueduct_transcode::Defaults;

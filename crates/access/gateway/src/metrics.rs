@@ -7,6 +7,7 @@ use aqueduct_telemetry::metrics::{
 };
 use aqueduct_transcode::Code;
 
+use crate::retry::Cause;
 use crate::stage::Stage;
 
 /// A stage is usually much shorter than its request: 1 µs to 1 s.
@@ -49,6 +50,8 @@ pub(crate) struct Families {
     handshakes: Counters,
     refused: Counters,
     limits: Counters,
+    retries: Counters,
+    over_budget: Counters,
 }
 
 impl Families {
@@ -83,6 +86,9 @@ impl Families {
                 .counters("upstream_connections_reused", "Calls that found an open upstream connection"),
             connect_failures: registry
                 .counters("upstream_connect_failures", "Upstream connects that failed or timed out"),
+            retries: registry.counters("upstream_retries", "Further attempts of a request, by their reason"),
+            over_budget: registry
+                .counters("upstream_retries_over_budget", "Retries that were not made, for want of budget"),
             reloads: registry
                 .counters("gateway_descriptor_reloads", "Readings of descriptors by what came of them"),
             tls_reloads: registry
@@ -131,6 +137,15 @@ impl Families {
             opened: self.upstream_opened.with(&labels),
             reused: self.upstream_reused.with(&labels),
             connect_failures: self.connect_failures.with(&labels),
+        }
+    }
+
+    /// A worker's handles of the retries to an upstream.
+    pub(crate) fn retries(&self, upstream: &str) -> RetryMetrics {
+        let retry = |cause: Cause| self.retries.with(&[("upstream", upstream), ("reason", cause.name())]);
+        RetryMetrics {
+            retries: Cause::ALL.map(retry),
+            over_budget: self.over_budget.with(&[("upstream", upstream)]),
         }
     }
 
@@ -280,4 +295,19 @@ pub(crate) struct GateMetrics {
     pub(crate) in_flight: Gauge,
     pub(crate) queued: Gauge,
     pub(crate) queue_time: Histogram,
+}
+
+/// A worker's handles of the retries to an upstream.
+#[derive(Debug)]
+pub(crate) struct RetryMetrics {
+    retries: [Counter; Cause::ALL.len()],
+    pub(crate) over_budget: Counter,
+}
+
+impl RetryMetrics {
+    pub(crate) fn retry(&self, cause: Cause) {
+        if let Some(counter) = self.retries.get(cause as usize) {
+            counter.inc();
+        }
+    }
 }

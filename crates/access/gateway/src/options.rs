@@ -133,6 +133,10 @@ pub struct Route {
     pub upstream: String,
     /// Default deadline of its unary calls, instead of [`Timeouts::request`].
     pub timeout: Option<Duration>,
+    /// The longest deadline of its calls, instead of [`Timeouts::max_request`].
+    pub max_timeout: Option<Duration>,
+    /// Which calls are made again.
+    pub retries: Retries,
     /// The conventions of its JSON. Its limits are those of [`Limits`].
     pub json: aqueduct_transcode::Options,
     /// Whose HTTP conventions it follows.
@@ -175,10 +179,37 @@ impl Route {
             service: service.into(),
             upstream: upstream.into(),
             timeout: None,
+            max_timeout: None,
+            retries: Retries::default(),
             json: aqueduct_transcode::Options::default(),
             compat: Compat::Off,
             cors: None,
         }
+    }
+}
+
+/// Which calls are made again when they fail. One of which the upstream has certainly seen nothing is, whatever it is; one
+/// that is answered UNAVAILABLE only when it is idempotent: a `GET`, a method whose `idempotency_level` says so, or a named one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retries {
+    /// Attempts of one call, the first included. Default 3; 1 is no retry.
+    pub attempts: usize,
+    /// Retries an upstream may get, as a share of the requests. Default 0.2.
+    pub budget: f64,
+    /// And this many a second besides, however few the requests are. Default 10.
+    pub min_per_second: u32,
+    /// Methods of the service that may be called twice, such as `GetOrder`.
+    pub idempotent: Vec<String>,
+}
+
+impl Retries {
+    /// The most attempts.
+    pub const MAX_ATTEMPTS: usize = 10;
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self { attempts: 3, budget: 0.2, min_per_second: 10, idempotent: Vec::new() }
     }
 }
 

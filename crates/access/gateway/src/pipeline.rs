@@ -11,6 +11,7 @@ use crate::edge::Edge;
 use crate::exchange::Exchange;
 use crate::outgoing::Outgoing;
 use crate::reject::{Dialect, Reject};
+use crate::retry::Attempts;
 use crate::stage::forward::{Call, Payload, RequestBody};
 use crate::stage::normalize::Outbound;
 use crate::stage::route::Routed;
@@ -18,10 +19,6 @@ use crate::stage::transcode::Asked;
 use crate::stage::{Stage, admit, deadline, forward, normalize, pick, route};
 use crate::upstream::Upstream;
 use crate::upstream::endpoint::Endpoint;
-
-/// Attempts of one call, the first included. Another is made only when the upstream has certainly not seen the one
-/// before.
-const ATTEMPTS: usize = 3;
 
 /// Answers a request. It never fails: a refusal is an answer too.
 pub(crate) async fn handle<B: RequestBody>(
@@ -70,8 +67,8 @@ async fn carry<B: RequestBody>(
     exchange.limit(method, &head.headers, routes.options().rate_limit_headers)?;
 
     exchange.enter(Stage::Deadline);
-    let times = &routes.options().timeouts;
-    let deadline = deadline::decide(&mut head.headers, exchange.started(), method.timeout, times)?;
+    let deadline =
+        deadline::decide(&mut head.headers, exchange.started(), method.timeout, method.max_timeout)?;
     // Timers are no finer than a millisecond: what has passed already is said here.
     if deadline.is_some_and(|deadline| deadline <= exchange.since()) {
         return Err(Reject::deadline(Stage::Deadline));
@@ -79,7 +76,7 @@ async fn carry<B: RequestBody>(
 
     let work = async {
         let upstream = &method.upstream;
-        let mut endpoint = place(upstream, exchange).await?;
+        let mut endpoint = place(upstream, None, exchange).await?;
 
         exchange.enter(Stage::Transcode);
         let compat = method.route.compat;
@@ -95,8 +92,9 @@ async fn carry<B: RequestBody>(
         };
         let fault = payload.fault();
 
-        let mut attempt = 1;
-        let answer = loop {
+        let safe = found.as_ref().is_some_and(|found| found.binding.http_method() == "GET");
+        let mut attempts = Attempts::begin(method, safe, deadline);
+        loop {
             exchange.enter(Stage::Forward);
             exchange.endpoint = Some(Rc::clone(endpoint));
             // Made anew for each attempt: another one is rare, and keeping a copy would cost every request.
@@ -104,19 +102,22 @@ async fn carry<B: RequestBody>(
             normalize::vouch(&mut headers, client.identity());
             exchange.caller.write(&mut headers);
             let call = Call { path: method.path.clone(), headers, deadline };
-            match forward::forward(endpoint, call, &mut payload).await {
-                Err(reject) if reject.is_unprocessed() && attempt < ATTEMPTS => attempt += 1,
-                result => break result.map_err(|upstream| fault.or(upstream))?,
-            }
-            endpoint = place(upstream, exchange).await?;
-        };
-
-        match (asked, form) {
-            (Some(asked), Some(form)) => {
-                exchange.enter(Stage::Transcode);
-                asked.response(answer, form, (deadline, fault)).await
-            }
-            _ => forward::relay(answer, (deadline, fault), exchange.dialect.web()),
+            let result = match forward::forward(endpoint, call, &mut payload).await {
+                Ok(answer) => match (&asked, form) {
+                    (Some(asked), Some(form)) => {
+                        exchange.enter(Stage::Transcode);
+                        asked.response(answer, form, (deadline, fault.clone())).await
+                    }
+                    _ => forward::relay(answer, (deadline, fault.clone()), exchange.dialect.web()),
+                },
+                Err(upstream) => Err(upstream),
+            };
+            let Err(reject) = result else { return result };
+            let Some(pause) = attempts.another(&reject, payload.is_whole()) else {
+                return Err(fault.or(reject));
+            };
+            exchange.wait_out(pause).await;
+            endpoint = place(upstream, Some(endpoint), exchange).await?;
         }
     };
     match deadline {
@@ -130,12 +131,17 @@ async fn carry<B: RequestBody>(
 }
 
 /// The endpoint that gets the next attempt, and a place for it among the upstream's requests.
-async fn place<'u>(upstream: &'u Upstream, exchange: &mut Exchange) -> Result<&'u Rc<Endpoint>, Reject> {
+async fn place<'u>(
+    upstream: &'u Upstream,
+    before: Option<&Rc<Endpoint>>,
+    exchange: &mut Exchange,
+) -> Result<&'u Rc<Endpoint>, Reject> {
     exchange.enter(Stage::Pick);
-    let endpoint = pick::pick(upstream)?;
+    let endpoint = match before {
+        None => pick::pick(upstream)?,
+        Some(before) => pick::another(upstream, before)?,
+    };
     exchange.enter(Stage::Admit);
-    // That of the attempt before is free for others first.
-    exchange.permit = None;
     exchange.permit = admit::admit(upstream).await?;
     Ok(endpoint)
 }

@@ -11,6 +11,7 @@ use crate::body::Body;
 use crate::edge::Edge;
 use crate::grpc_web;
 use crate::options::Compat;
+use crate::retry::Cause;
 use crate::stage::Stage;
 
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -56,7 +57,7 @@ struct Inner {
     inside: Option<String>,
     details: Option<HeaderValue>,
     headers: HeaderMap,
-    unprocessed: bool,
+    unprocessed: Option<Cause>,
     element: bool,
 }
 
@@ -78,7 +79,7 @@ impl Reject {
             inside: None,
             details: None,
             headers: HeaderMap::new(),
-            unprocessed: false,
+            unprocessed: None,
             element: false,
         }))
     }
@@ -142,8 +143,8 @@ impl Reject {
 
     /// Marks a failure of which the upstream has certainly processed nothing, so that trying again is safe.
     #[must_use]
-    pub(crate) fn unprocessed(mut self) -> Self {
-        self.0.unprocessed = true;
+    pub(crate) fn unprocessed(mut self, cause: Cause) -> Self {
+        self.0.unprocessed = Some(cause);
         self
     }
 
@@ -154,8 +155,8 @@ impl Reject {
         self
     }
 
-    /// Whether the upstream has certainly processed nothing.
-    pub(crate) fn is_unprocessed(&self) -> bool {
+    /// Why the upstream has certainly processed nothing, if that is so.
+    pub(crate) fn unprocessed_for(&self) -> Option<Cause> {
         self.0.unprocessed
     }
 

@@ -14,6 +14,7 @@ use crate::descriptors::Sets;
 use crate::edge::Shared;
 use crate::metrics::MethodMetrics;
 use crate::options::{Compat, Options, Route};
+use crate::retry::Policy;
 use crate::stage::limit::{Limit, Table};
 use crate::tls::Active;
 use crate::upstream::Upstream;
@@ -64,6 +65,9 @@ pub(crate) struct MethodRoute {
     pub(crate) path: PathAndQuery,
     /// The default deadline; streams have none.
     pub(crate) timeout: Option<Duration>,
+    /// The longest deadline a client may ask for.
+    pub(crate) max_timeout: Duration,
+    pub(crate) retries: Policy,
     pub(crate) metrics: MethodMetrics,
     /// What the configuration says of its service.
     pub(crate) route: Rc<Route>,
@@ -112,6 +116,8 @@ impl Routes {
             for method in service.methods() {
                 let Ok(path) = PathAndQuery::try_from(method.grpc_path()) else { continue };
                 let name: Box<str> = method.grpc_path().trim_start_matches('/').into();
+                let named = name.rsplit('/').next().unwrap_or_default();
+                let idempotent = method.idempotent() || route.retries.idempotent.iter().any(|it| it == named);
                 let streams = method.client_streaming() || method.server_streaming();
                 let timeout = route.timeout.unwrap_or(options.timeouts.request);
                 let holds = |limit: &&Rc<Limit>| limit.table.options().holds_for(&name);
@@ -119,6 +125,8 @@ impl Routes {
                     limits: limits.iter().filter(holds).cloned().collect(),
                     path,
                     timeout: (!streams).then_some(timeout),
+                    max_timeout: route.max_timeout.unwrap_or(options.timeouts.max_request),
+                    retries: Policy::new(&route.retries, idempotent, options),
                     metrics: families.method(&name),
                     name,
                     route: Rc::clone(&route),

@@ -31,7 +31,7 @@ pub mod context;
 pub mod drain;
 mod hex;
 pub mod listen;
-mod rng;
+pub mod rng;
 pub mod signal;
 pub mod task;
 pub mod worker;

@@ -9,7 +9,7 @@ thread_local! {
 }
 
 /// The next 64 random bits of this thread.
-pub(crate) fn next() -> u64 {
+pub fn next() -> u64 {
     STATE.with(|state| {
         let (value, next) = step(state.get());
         state.set(next);

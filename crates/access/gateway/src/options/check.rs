@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aqueduct_transcode::{Router, Schema, Service};
+use aqueduct_transcode::{Method, Router, Schema, Service};
 use bytes::Bytes;
 
-use super::Options;
+use super::{Options, Retries, Route};
 use crate::cors::Cors;
 use crate::descriptors::Sets;
 use crate::routes::Compiled;
@@ -220,6 +220,7 @@ impl Options {
             for (path, message) in route.cors.iter().flat_map(Cors::problems) {
                 problem(format!("routes[{index}].cors.{path}"), message);
             }
+            check_retries(route, &format!("routes[{index}]"), problem);
             let Some(schema) = schema else { continue };
             if schema.service(&route.service).is_none() {
                 if self.is_unread(&route.upstream, sets) {
@@ -236,6 +237,8 @@ impl Options {
                 );
                 continue;
             }
+            let methods = schema.service(&route.service).map(Service::methods).unwrap_or_default();
+            check_named(route, methods, &format!("routes[{index}].retries.idempotent"), problem);
             let tag = u32::try_from(index).unwrap_or(u32::MAX);
             let json = aqueduct_transcode::Options {
                 depth: self.limits.nesting,
@@ -252,6 +255,32 @@ impl Options {
                 }
                 None
             }
+        }
+    }
+}
+
+fn check_retries(route: &Route, path: &str, problem: &mut impl FnMut(String, String)) {
+    let retries = &route.retries;
+    if !(1..=Retries::MAX_ATTEMPTS).contains(&retries.attempts) {
+        problem(format!("{path}.retries.attempts"), format!("from 1 to {}", Retries::MAX_ATTEMPTS));
+    }
+    if !(0.0..=1.0).contains(&retries.budget) {
+        problem(format!("{path}.retries.budget"), "a share, from 0 to 1".into());
+    }
+    if let (Some(timeout), Some(max)) = (route.timeout, route.max_timeout)
+        && timeout > max
+    {
+        problem(format!("{path}.timeout"), format!("longer than max_timeout ({max:?}), which would cut it"));
+    }
+}
+
+/// Methods are named as in the `.proto` file.
+fn check_named(route: &Route, methods: &[Method], path: &str, problem: &mut impl FnMut(String, String)) {
+    let known: Vec<_> = methods.iter().filter_map(|method| method.grpc_path().rsplit('/').next()).collect();
+    for (index, name) in route.retries.idempotent.iter().enumerate() {
+        if !known.contains(&name.as_str()) {
+            let message = format!("`{}` has no method `{name}`; it has: {}", route.service, known.join(", "));
+            problem(format!("{path}[{index}]"), message);
         }
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
-use crate::options::Timeouts;
 use crate::reject::Reject;
 use crate::stage::Stage;
 
@@ -16,12 +15,12 @@ pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeou
 const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
 
 /// Takes the client's wish out of the headers and decides the deadline: what the client asks for, at most
-/// `max_request`; otherwise `default`, which is `None` for streams.
+/// `max`; otherwise `default`, which is `None` for streams.
 pub(crate) fn decide(
     headers: &mut HeaderMap,
     now: Instant,
     default: Option<Duration>,
-    times: &Timeouts,
+    max: Duration,
 ) -> Result<Option<Instant>, Reject> {
     let mut asked = None;
     for (name, parse) in
@@ -32,7 +31,7 @@ pub(crate) fn decide(
             asked = Some(asked.map_or(wish, |other: Duration| other.min(wish)));
         }
     }
-    Ok(asked.or(default).map(|wish| now + wish.min(times.max_request)))
+    Ok(asked.or(default).map(|wish| now + wish.min(max)))
 }
 
 #[cold]
@@ -110,7 +109,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(name, HeaderValue::from_str(value).unwrap());
         let now = Instant::now();
-        let got = decide(&mut headers, now, None, &Timeouts::default());
+        let got = decide(&mut headers, now, None, Duration::MAX / 2);
         assert_eq!(got.ok().flatten().map(|at| at - now), expect, "{name}: {value}");
         assert!(headers.is_empty(), "the header is consumed");
     }
@@ -172,14 +171,11 @@ mod tests {
         headers.insert("grpc-timeout", HeaderValue::from_static("5S"));
         headers.insert("x-request-timeout", HeaderValue::from_static("2s"));
         let now = Instant::now();
-        let times = Timeouts { max_request: Duration::from_secs(1), ..Timeouts::default() };
-        assert_eq!(
-            decide(&mut headers.clone(), now, None, &times).ok().flatten(),
-            Some(now + Duration::from_secs(1))
-        );
-        let got = decide(&mut headers, now, None, &Timeouts::default()).ok().flatten();
+        let second = Duration::from_secs(1);
+        assert_eq!(decide(&mut headers.clone(), now, None, second).ok().flatten(), Some(now + second));
+        let got = decide(&mut headers, now, None, Duration::from_hours(1)).ok().flatten();
         assert_eq!(got, Some(now + Duration::from_secs(2)));
-        assert!(decide(&mut headers, now, None, &times).is_ok_and(|deadline| deadline.is_none()));
+        assert!(decide(&mut headers, now, None, second).is_ok_and(|deadline| deadline.is_none()));
     }
 
     #[test]

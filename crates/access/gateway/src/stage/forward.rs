@@ -18,6 +18,7 @@ use crate::exchange::Ending;
 use crate::grpc_web;
 use crate::outgoing::{Fault, Outgoing};
 use crate::reject::{GRPC_STATUS, Reject};
+use crate::retry::Cause;
 use crate::stage::Stage;
 use crate::stage::deadline::{GRPC_TIMEOUT, grpc_timeout};
 use crate::stage::normalize::once;
@@ -53,6 +54,11 @@ pub(crate) enum Payload<B> {
 }
 
 impl<B: RequestBody> Payload<B> {
+    /// Whether all of it is there and can be sent once more.
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self, Payload::Whole(_))
+    }
+
     /// Where it is said why the client's stream broke off.
     pub(crate) fn fault(&self) -> Fault {
         match self {
@@ -72,7 +78,7 @@ impl Drop for Pump {
     }
 }
 
-/// Sends the call and waits for the head of the answer. An error that [`Reject::is_unprocessed`] may be tried again
+/// Sends the call and waits for the head of the answer. An error that is [`Reject::unprocessed`] may be tried again
 /// with the same payload.
 pub(crate) async fn forward<B: RequestBody>(
     endpoint: &Rc<Endpoint>,
@@ -87,7 +93,8 @@ pub(crate) async fn forward<B: RequestBody>(
     let lease = endpoint.acquire().await.map_err(|error| unreachable(&error))?;
     let head = request_head(endpoint, call)?;
     let end = matches!(payload, Payload::Stream(outgoing) if outgoing.is_empty());
-    let (response, mut send) = lease.send(head, end).map_err(|error| failed(&error).unprocessed())?;
+    let (response, mut send) =
+        lease.send(head, end).map_err(|error| failed(&error).unprocessed(Cause::GoAway))?;
     let mut pumping = None;
     match payload {
         Payload::Whole(frame) => send.send_data(frame.clone(), true).map_err(|error| failed(&error))?,
@@ -99,11 +106,13 @@ pub(crate) async fn forward<B: RequestBody>(
         }
         Payload::Gone => return Err(Reject::new(Stage::Forward, "upstream_reset", Code::Unavailable, RESET)),
     }
-    let may_repeat = matches!(payload, Payload::Whole(_));
+    let may_repeat = payload.is_whole();
     match response.await {
         Ok(response) => Ok(Answer::new(response, lease, pumping)),
-        Err(error) if may_repeat && refused(&error) => Err(failed(&error).unprocessed()),
-        Err(error) => Err(failed(&error)),
+        Err(error) => Err(match refused(&error).filter(|_| may_repeat) {
+            Some(cause) => failed(&error).unprocessed(cause),
+            None => failed(&error),
+        }),
     }
 }
 
@@ -175,17 +184,18 @@ fn unreachable(error: &ConnectError) -> Reject {
     Reject::new(Stage::Forward, "connect", Code::Unavailable, "the upstream cannot be reached")
         .with_inside(error.to_string())
         .with_retry_after(1)
-        .unprocessed()
+        .unprocessed(Cause::Connect)
 }
 
 const RESET: &str = "the upstream broke the call off";
 
-/// Whether the upstream says that it has not touched the request (RFC 9113, sections 8.7 and 6.8).
-fn refused(error: &h2::Error) -> bool {
-    let reason = error.reason();
-    error.is_remote()
-        && (reason == Some(Reason::REFUSED_STREAM)
-            || (error.is_go_away() && reason == Some(Reason::NO_ERROR)))
+/// Why another attempt is safe, if the upstream says that it has not touched the request (RFC 9113, sections 8.7 and 6.8).
+fn refused(error: &h2::Error) -> Option<Cause> {
+    match error.reason().filter(|_| error.is_remote())? {
+        Reason::REFUSED_STREAM => Some(Cause::Refused),
+        Reason::NO_ERROR if error.is_go_away() => Some(Cause::GoAway),
+        _ => None,
+    }
 }
 
 /// gRPC over HTTP/2, "Errors": what a broken stream means as a status.

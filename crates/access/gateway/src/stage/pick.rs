@@ -17,6 +17,12 @@ pub(crate) fn pick(upstream: &Upstream) -> Result<&Rc<Endpoint>, Reject> {
     upstream.endpoints.get(index).ok_or_else(|| none(&upstream.name))
 }
 
+/// The next endpoint in turn that is not the one before, if there is another.
+pub(crate) fn another<'u>(upstream: &'u Upstream, before: &Rc<Endpoint>) -> Result<&'u Rc<Endpoint>, Reject> {
+    let next = pick(upstream)?;
+    if Rc::ptr_eq(next, before) { pick(upstream) } else { Ok(next) }
+}
+
 /// The configuration that named the upstream is not in use any more.
 #[cold]
 pub(crate) fn gone() -> Reject {
@@ -47,6 +53,12 @@ mod tests {
         three.next.set(usize::MAX - 1);
         let turns: Vec<_> = (0..6).map(|_| pick(&three).unwrap().address().to_owned()).collect();
         assert_eq!(turns[3..], ["b:1", "c:1", "a:1"], "after the counter has wrapped");
+        for before in &three.endpoints {
+            three.next.set(three.endpoints.iter().position(|it| Rc::ptr_eq(it, before)).unwrap());
+            assert!(!Rc::ptr_eq(another(&three, before).unwrap(), before), "its turn, but it has failed");
+        }
+        let one = upstream(&["a:1"]);
+        assert_eq!(another(&one, &one.endpoints[0]).unwrap().address(), "a:1");
         assert_eq!(pick(&upstream(&[])).unwrap_err().code(), Code::Unavailable);
     }
 }

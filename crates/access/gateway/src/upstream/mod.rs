@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::metrics::Families;
 use crate::options;
+use crate::retry::Budget;
 use crate::tls::Connector;
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::gate::{Gate, Gates};
@@ -27,6 +28,8 @@ pub(crate) struct Upstream {
     pub(crate) next: Cell<usize>,
     /// Where requests wait for their turn, when it has a bound.
     pub(crate) gate: Option<Rc<Gate>>,
+    /// How many retries it may get.
+    pub(crate) budget: Budget,
 }
 
 impl Upstream {
@@ -53,8 +56,9 @@ impl Upstream {
             })
         };
         let endpoints = options.endpoints.iter().filter_map(endpoint).collect();
+        let budget = Budget::new(families.retries(name));
         let gate = gates.gate(name, options, families);
         let (name, options, tls) = (name.to_owned(), options.clone(), tls.cloned());
-        Rc::new(Self { name, options, tls, endpoints, next: Cell::new(0), gate })
+        Rc::new(Self { name, options, tls, endpoints, next: Cell::new(0), gate, budget })
     }
 }

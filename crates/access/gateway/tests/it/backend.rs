@@ -30,6 +30,8 @@ pub(crate) struct Seen {
     pub(crate) go: Notify,
     pub(crate) waiting: Notify,
     pub(crate) reflector: Mutex<Reflector>,
+    /// `flaky` calls so far.
+    pub(crate) flaky: AtomicUsize,
 }
 
 /// Runs until it is dropped.
@@ -213,6 +215,8 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
         drop(std::future::poll_fn(|cx| respond.poll_reset(cx)).await);
         seen.resets.fetch_add(1, SeqCst);
         seen.reset.notify_one();
+    } else if let Some(times) = verb("flaky ").filter(|times| flakes(times, &seen)) {
+        flake(&times, respond);
     } else if verb("refuse").is_some() {
         respond.send_reset(Reason::REFUSED_STREAM);
     } else if verb("reset").is_some() {
@@ -224,6 +228,29 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
         }
         let reply = if verb("garbage").is_some() { vec![0xff; 9] } else { payload };
         reply_as_asked(&frame(&reply), &text, respond).await;
+    }
+}
+
+/// Whether this is one of the first so many.
+fn flakes(times: &str, seen: &Seen) -> bool {
+    let times: usize = times.split(' ').next().unwrap().parse().unwrap();
+    seen.flaky.fetch_add(1, SeqCst) < times
+}
+
+/// UNAVAILABLE, at once or behind the message.
+fn flake(times: &str, mut respond: SendResponse<Bytes>) {
+    if times.ends_with("untouched") {
+        return respond.send_reset(Reason::REFUSED_STREAM);
+    }
+    let late = times.ends_with("late");
+    let mut response = head();
+    if !late {
+        response.headers_mut().extend(trailers("14 not now"));
+    }
+    let mut send = respond.send_response(response, !late).unwrap();
+    if late {
+        drop(send.send_data(frame(&message("half", 0)), false));
+        drop(send.send_trailers(trailers("14 not now")));
     }
 }
 
@@ -296,7 +323,7 @@ fn download(count: u8, mut respond: SendResponse<Bytes>) {
 }
 
 /// As many messages as the count says; then OK, or an error when the count is odd. 101 fails at once, 102 says nothing and
-/// 103 one message until `go`, then they fail; 120 and more never end.
+/// 103 one message until `go`, then they fail; 104 is UNAVAILABLE after one; 120 and more never end.
 async fn count(payload: &[u8], mut respond: SendResponse<Bytes>, seen: &Seen) {
     let count = payload.last().copied().unwrap_or_default();
     let mut send = respond.send_response(head(), false).unwrap();
@@ -330,6 +357,10 @@ async fn count(payload: &[u8], mut respond: SendResponse<Bytes>, seen: &Seen) {
         seen.resets.fetch_add(1, SeqCst);
         seen.reset.notify_one();
         return;
+    }
+    if count == 104 {
+        drop(send.send_data(frame(&message("", 1)), false));
+        return drop(send.send_trailers(trailers("14 gone")));
     }
     for number in 1..=count {
         drop(send.send_data(frame(&message("", number)), false));

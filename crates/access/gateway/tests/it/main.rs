@@ -21,6 +21,7 @@ mod raw;
 mod raw_http2;
 mod reflector;
 mod reload;
+mod retries;
 mod setup;
 mod streams;
 mod tls;

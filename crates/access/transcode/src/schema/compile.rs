@@ -299,6 +299,7 @@ impl<'a> Linker<'a> {
             output: message(raw.output)?,
             client_streaming: raw.client_streaming,
             server_streaming: raw.server_streaming,
+            idempotent: raw.idempotent,
             http: raw.http.clone(),
         })
     }

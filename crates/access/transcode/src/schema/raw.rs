@@ -148,6 +148,7 @@ pub(super) struct Method<'a> {
     pub(super) output: &'a str,
     pub(super) client_streaming: bool,
     pub(super) server_streaming: bool,
+    pub(super) idempotent: bool,
     pub(super) http: Option<HttpRule>,
 }
 
@@ -313,6 +314,18 @@ impl<'a> Service<'a> {
     }
 }
 
+/// `MethodOptions.idempotency_level`: `NO_SIDE_EFFECTS` or `IDEMPOTENT`. Parts of split options come one after the other.
+fn is_idempotent(options: &[u8]) -> Result<bool> {
+    let mut idempotent = false;
+    each_field(options, |number, raw| {
+        if number == 34 {
+            idempotent = matches!(raw.int()?, 1 | 2);
+        }
+        Ok(())
+    })?;
+    Ok(idempotent)
+}
+
 impl<'a> Method<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self> {
         let mut method = Method::default();
@@ -321,7 +334,10 @@ impl<'a> Method<'a> {
                 1 => method.name = raw.text()?,
                 2 => method.input = raw.text()?,
                 3 => method.output = raw.text()?,
-                4 => method.http = http_rule::from_options(raw.bytes()?)?,
+                4 => {
+                    method.http = http_rule::from_options(raw.bytes()?)?;
+                    method.idempotent = is_idempotent(raw.bytes()?)?;
+                }
                 5 => method.client_streaming = raw.flag()?,
                 6 => method.server_streaming = raw.flag()?,
                 _ => {}

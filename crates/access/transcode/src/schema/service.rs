@@ -18,6 +18,7 @@ pub struct Method {
     pub(super) output: MessageId,
     pub(super) client_streaming: bool,
     pub(super) server_streaming: bool,
+    pub(super) idempotent: bool,
     pub(super) http: Option<HttpRule>,
 }
 
@@ -57,6 +58,11 @@ impl Method {
     /// Whether the server answers with a stream.
     pub fn server_streaming(&self) -> bool {
         self.server_streaming
+    }
+
+    /// Whether calling it twice is as good as once: `idempotency_level` is `NO_SIDE_EFFECTS` or `IDEMPOTENT`.
+    pub fn idempotent(&self) -> bool {
+        self.idempotent
     }
 
     /// The `google.api.http` annotation, when there is one.
