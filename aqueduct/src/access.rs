@@ -9,7 +9,12 @@ use crate::config::AccessLogFile;
 /// Opens the log, unless it is off.
 pub(crate) fn open(file: &AccessLogFile, registry: &Registry) -> Result<Option<(AccessLog, AccessWriter)>> {
     let Some(target) = file.target.clone() else { return Ok(None) };
-    let options = AccessOptions { target, sample: file.sample, ..AccessOptions::default() };
+    let options = AccessOptions {
+        target,
+        format: file.format.clone(),
+        sample: file.sample,
+        ..AccessOptions::default()
+    };
     let (log, writer) = AccessLog::open(&options).context("open the access log")?;
     let figures = log.clone();
     registry.collect(move |snapshot| {

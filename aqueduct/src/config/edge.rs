@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aqueduct_gateway::{Limits, Listen, Options, Probes, Timeouts};
-use aqueduct_telemetry::access::Target;
+use aqueduct_telemetry::access::{Format, Target, Template};
 
 use super::value::{Fields, Value};
 use super::{limit, outside, tls};
@@ -23,6 +23,7 @@ const LONGEST: Duration = Duration::from_hours(720);
 pub(crate) struct AccessLogFile {
     /// `None` is off.
     pub(crate) target: Option<Target>,
+    pub(crate) format: Format,
     /// The share of requests that is logged, 0 to 1.
     pub(crate) sample: f64,
 }
@@ -30,7 +31,7 @@ pub(crate) struct AccessLogFile {
 impl Default for AccessLogFile {
     /// Off, and everything once it is on.
     fn default() -> Self {
-        Self { target: None, sample: 1.0 }
+        Self { target: None, format: Format::Json, sample: 1.0 }
     }
 }
 
@@ -51,6 +52,7 @@ pub(super) fn read(fields: &mut Fields<'_>, options: &mut Options, base: &Path) 
     }
     outside::read(fields, options);
     limit::read(fields, options);
+    fields.set("refusal_header", &mut options.refusal_header, Value::boolean);
 }
 
 fn listen(value: &Value<'_>, base: &Path) -> Vec<Listen> {
@@ -152,17 +154,23 @@ fn path(value: &Value<'_>) -> Option<String> {
     })
 }
 
-/// Reads `access_log`: `off`, or `{ file, sample }`.
+/// Reads `access_log`: `off`, or `{ file, format, sample }`.
 pub(super) fn access_log(fields: &mut Fields<'_>, base: &Path) -> AccessLogFile {
     let mut log = AccessLogFile::default();
     let Some(value) = fields.get("access_log").filter(|value| !value.is_off()) else { return log };
     if let Some(mut fields) = value.fields("{ file: access.log, sample: 0.1 }") {
         let file = fields.require("file").and_then(|value| value.text());
         log.target = file.map(|file| access_target(file, base));
+        fields.set("format", &mut log.format, |value| value.parsed(line_format));
         fields.set("sample", &mut log.sample, Value::fraction);
         fields.finish();
     }
     log
+}
+
+/// `json`, or a template.
+fn line_format(text: &str) -> Result<Format, String> {
+    if text == "json" { Ok(Format::Json) } else { Template::parse(text).map(Format::Template) }
 }
 
 /// `-` is standard output.

@@ -10,7 +10,7 @@ use aqueduct_gateway::{
     RateLimit, Retries, Timeouts,
 };
 use aqueduct_shop::proto::DESCRIPTOR_SET;
-use aqueduct_telemetry::access::Target;
+use aqueduct_telemetry::access::{Format, Target, Template};
 use proptest::prelude::{any, prop, prop_assert, proptest};
 use tempfile::TempDir;
 
@@ -349,6 +349,27 @@ fn a_route_may_bound_its_deadlines_and_retries() {
 }
 
 #[test]
+fn a_line_of_the_access_log_may_be_a_template() {
+    let format = |line: &str| {
+        let folder = folder(format!("{SMALLEST}{line}\n"));
+        read_gateway(&folder.path().join("c.yaml")).unwrap().access_log.format
+    };
+    assert_eq!(format("access_log: { file: \"-\", format: json }"), Format::Json);
+    let template = Template::parse("{client} {status}").unwrap();
+    assert_eq!(
+        format("access_log: { file: \"-\", format: \"{client} {status}\" }"),
+        Format::Template(template)
+    );
+    check_more(
+        "access_log: { file: \"-\", format: \"{clent}\" }",
+        &[
+            "5:34: there is no `{clent}`; known: time, client, method, path, route, status, grpc_status, duration, \
+             request_bytes, response_bytes, upstream, reject, trace_id",
+        ],
+    );
+}
+
+#[test]
 fn types_are_checked_and_nothing_is_guessed() {
     check_more("workers: \"4\"", &["5:10: a whole number from 1 to 1024 is wanted here, not `4`"]);
     check_more("workers:", &["5:1: a whole number from 1 to 1024 is wanted here, not nothing"]);
@@ -522,7 +543,7 @@ admin: off
         &[
             "1:20: name at least one address, such as 127.0.0.1:8080",
             "1:24: unknown key `routes`; known here: listen, workers, limits, timeouts, probes, \
-             trusted_proxies, request_ids, paths, rate_limits, rate_limit_headers, access_log",
+             trusted_proxies, request_ids, paths, rate_limits, rate_limit_headers, refusal_header, access_log",
             "2:17: a whole number from 0 to 127 is wanted here, not `128`",
             "2:34: longer than cache_hard (60s), after which nothing is left",
             "3:1: unknown key `dta`; did you mean `data`?",

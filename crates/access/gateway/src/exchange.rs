@@ -18,7 +18,8 @@ use crate::body::Body;
 use crate::client::{Busy, Client};
 use crate::edge::Edge;
 use crate::options::{Compat, RateLimitHeaders};
-use crate::reject::{Dialect, GRPC_STATUS, Refusal, Reject};
+use crate::outgoing::Fault;
+use crate::reject::{Dialect, GRPC_STATUS, REJECT, Refusal, Reject};
 use crate::routes::MethodRoute;
 use crate::stage::Stage;
 use crate::stage::limit::{Asking, Budget, limit};
@@ -46,6 +47,8 @@ pub(crate) struct Exchange {
     /// The place among the upstream's requests, until the answer is complete.
     pub(crate) permit: Option<Permit>,
     method: Option<Rc<MethodRoute>>,
+    /// The route that would take the path by another HTTP method.
+    beside: Option<Rc<MethodRoute>>,
     /// Whose page asks, where that matters.
     origin: Option<HeaderValue>,
     counted: bool,
@@ -55,6 +58,8 @@ pub(crate) struct Exchange {
     code: Option<Code>,
     reject: Option<(Stage, &'static str)>,
     pub(crate) bytes_in: u64,
+    /// Where the client's stream is counted.
+    pub(crate) upload: Fault,
     bytes_out: u64,
     finished: bool,
 }
@@ -77,6 +82,7 @@ impl Exchange {
             endpoint: None,
             permit: None,
             method: None,
+            beside: None,
             origin: None,
             counted: false,
             budget: None,
@@ -84,6 +90,7 @@ impl Exchange {
             code: None,
             reject: None,
             bytes_in: 0,
+            upload: Fault::default(),
             bytes_out: 0,
             finished: false,
         }
@@ -149,6 +156,13 @@ impl Exchange {
         result.map(drop).map_err(|(reject, _)| reject)
     }
 
+    /// No method is known, but what a page may learn of the refusal is what it may learn of its neighbour.
+    #[cold]
+    pub(crate) fn beside(&mut self, method: Option<&Rc<MethodRoute>>, headers: &HeaderMap) {
+        self.beside = method.cloned();
+        self.origin = headers.get(ORIGIN).cloned();
+    }
+
     /// Waits before another attempt, without a place that others could use.
     #[cold]
     pub(crate) async fn wait_out(&mut self, pause: Duration) {
@@ -167,10 +181,18 @@ impl Exchange {
                 self.code = Some(reject.code());
                 self.refused(reject.refusal());
                 let compat = self.method.as_ref().map_or(Compat::Off, |method| method.route.compat);
-                reject.into_response(self.dialect, compat, &self.edge)
+                let refusal = reject.refusal();
+                let mut response = reject.into_response(self.dialect, compat, &self.edge);
+                if self.edge.routes().options().refusal_header
+                    && let Some(told) = refusal.and_then(Refusal::header)
+                {
+                    response.headers_mut().insert(REJECT, told);
+                }
+                response
             }
         };
-        if let Some(cors) = self.method.as_ref().and_then(|method| method.route.cors.as_ref()) {
+        let beside = self.beside.as_ref();
+        if let Some(cors) = self.method.as_ref().or(beside).and_then(|method| method.route.cors.as_ref()) {
             cors.grant(self.origin.as_ref(), response.headers_mut());
         }
         if let Some(id) = &self.caller.request_id {
@@ -254,7 +276,7 @@ impl Exchange {
             route: self.method.as_ref().map(|method| &*method.name),
             grpc_status: self.method.as_ref().map(|_| code.number()),
             duration,
-            request_bytes: self.bytes_in,
+            request_bytes: self.bytes_in + self.upload.bytes(),
             response_bytes: self.bytes_out,
             request_id: self.caller.request_id.as_ref().and_then(|id| id.to_str().ok()),
             client: Some(self.caller.client),

@@ -46,6 +46,8 @@ pub struct Options {
     pub rate_limits: Vec<RateLimit>,
     /// Which answers have the `RateLimit-*` fields.
     pub rate_limit_headers: RateLimitHeaders,
+    /// Whether clients are told which stage refused them, and why: `x-aqueduct-reject: stage/reason`. Default no.
+    pub refusal_header: bool,
 }
 
 /// Which answers tell of the rate limit that a client is closest to.

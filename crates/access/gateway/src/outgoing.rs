@@ -1,12 +1,13 @@
 //! What a client sends as a stream: gRPC frames as they are, gRPC frames within grpc-web, or JSON made into frames.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
 
 use crate::grpc_web;
 use crate::reject::Reject;
@@ -25,9 +26,9 @@ pub(crate) struct Outgoing<B> {
 
 #[derive(Debug)]
 enum Source<B> {
-    Grpc(B),
-    Web(grpc_web::Decoder<B>),
-    Json(Box<Upload<B>>),
+    Grpc(Counted<B>),
+    Web(grpc_web::Decoder<Counted<B>>),
+    Json(Box<Upload<Counted<B>>>),
 }
 
 /// The stream broke off; the [`Fault`] says why.
@@ -37,17 +38,22 @@ pub(crate) struct BrokenOff;
 impl<B: RequestBody> Outgoing<B> {
     /// Frames that pass as they are.
     pub(crate) fn grpc(body: B) -> Self {
-        Self { source: Source::Grpc(body), first: None, fault: Fault::new() }
+        Self::with(body, Source::Grpc)
     }
 
     /// Frames within grpc-web.
     pub(crate) fn web(body: B, kind: grpc_web::Kind) -> Self {
-        Self { source: Source::Web(grpc_web::Decoder::new(body, kind)), first: None, fault: Fault::new() }
+        Self::with(body, |body| Source::Web(grpc_web::Decoder::new(body, kind)))
     }
 
     /// JSON, message by message.
-    pub(crate) fn json(upload: Upload<B>) -> Self {
-        Self { source: Source::Json(Box::new(upload)), first: None, fault: Fault::new() }
+    pub(crate) fn json(body: B, upload: impl FnOnce(Counted<B>) -> Upload<Counted<B>>) -> Self {
+        Self::with(body, |body| Source::Json(Box::new(upload(body))))
+    }
+
+    fn with(body: B, source: impl FnOnce(Counted<B>) -> Source<B>) -> Self {
+        let fault = Fault(Some(Rc::default()));
+        Self { source: source(Counted { body, fault: fault.clone() }), first: None, fault }
     }
 
     /// Where it is said why the stream broke off.
@@ -124,24 +130,64 @@ pub(crate) fn broken(error: &impl Display) -> Reject {
     Reject::bad_request(Stage::Transcode, "broken_body", "the body is malformed or broke off")
 }
 
-/// Why a client's stream broke off. The upstream's call is then reset, and what it answers to that is not the reason. A call
-/// of one message has none, and pays nothing for it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Fault(Option<Rc<RefCell<Option<Reject>>>>);
+/// A client's body whose data is counted.
+#[derive(Debug)]
+pub(crate) struct Counted<B> {
+    body: B,
+    fault: Fault,
+}
 
-impl Fault {
-    fn new() -> Self {
-        Self(Some(Rc::default()))
+impl<B: RequestBody> http_body::Body for Counted<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let (Some(data), Some(seen)) = (frame.data_ref(), &self.fault.0)
+        {
+            seen.bytes.set(seen.bytes.get() + data.len() as u64);
+        }
+        Poll::Ready(frame)
     }
 
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// What became of a client's stream: how much came, and why it broke off, if it did. The upstream's call is then reset, and what
+/// it answers to that is not the reason. A call of one message has none, and pays nothing for it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fault(Option<Rc<Seen>>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    reject: RefCell<Option<Reject>>,
+    bytes: Cell<u64>,
+}
+
+impl Fault {
     fn set(&self, reject: Reject) {
-        if let Some(fault) = &self.0 {
-            fault.replace(Some(reject));
+        if let Some(seen) = &self.0 {
+            seen.reject.replace(Some(reject));
         }
     }
 
     /// The client's fault, when there is one; otherwise the upstream's.
     pub(crate) fn or(&self, upstream: Reject) -> Reject {
-        self.0.as_ref().and_then(|fault| fault.take()).unwrap_or(upstream)
+        self.0.as_ref().and_then(|seen| seen.reject.take()).unwrap_or(upstream)
+    }
+
+    /// Bytes of the client's body so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.as_ref().map_or(0, |seen| seen.bytes.get())
     }
 }

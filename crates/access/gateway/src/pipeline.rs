@@ -4,20 +4,22 @@ use std::rc::Rc;
 
 use http::request::Parts;
 use http::{Request, Response};
+use tokio::time::Instant;
 
 use crate::body::Body;
 use crate::client::Client;
 use crate::edge::Edge;
 use crate::exchange::Exchange;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Fault, Outgoing};
 use crate::reject::{Dialect, Reject};
 use crate::retry::Attempts;
 use crate::stage::forward::{Call, Payload, RequestBody};
 use crate::stage::normalize::Outbound;
 use crate::stage::route::Routed;
-use crate::stage::transcode::Asked;
+use crate::stage::transcode::{Asked, Form};
 use crate::stage::{Stage, admit, deadline, forward, normalize, pick, route};
 use crate::upstream::Upstream;
+use crate::upstream::connection::Answer;
 use crate::upstream::endpoint::Endpoint;
 
 /// Answers a request. It never fails: a refusal is an answer too.
@@ -54,7 +56,8 @@ async fn carry<B: RequestBody>(
 
     exchange.enter(Stage::Route);
     let routes = edge.routes();
-    let routed = route::route(edge, &routes, &head, exchange.dialect)?;
+    let routed = route::route(edge, &routes, &head, exchange.dialect)
+        .inspect_err(|_| exchange.beside(route::beside(&routes, &head), &head.headers))?;
     let (method, found) = match routed {
         Routed::Transcoded(method, found) => (method, Some(found)),
         Routed::Grpc(method) => (method, None),
@@ -91,6 +94,7 @@ async fn carry<B: RequestBody>(
             None => passed_through(exchange.dialect, body),
         };
         let fault = payload.fault();
+        exchange.upload = fault.clone();
 
         let safe = found.as_ref().is_some_and(|found| found.binding.http_method() == "GET");
         let mut attempts = Attempts::begin(method, safe, deadline);
@@ -103,13 +107,7 @@ async fn carry<B: RequestBody>(
             exchange.caller.write(&mut headers);
             let call = Call { path: method.path.clone(), headers, deadline };
             let result = match forward::forward(endpoint, call, &mut payload).await {
-                Ok(answer) => match (&asked, form) {
-                    (Some(asked), Some(form)) => {
-                        exchange.enter(Stage::Transcode);
-                        asked.response(answer, form, (deadline, fault.clone())).await
-                    }
-                    _ => forward::relay(answer, (deadline, fault.clone()), exchange.dialect.web()),
-                },
+                Ok(answer) => rendered(answer, asked.as_ref().zip(form), (deadline, &fault), exchange).await,
                 Err(upstream) => Err(upstream),
             };
             let Err(reject) = result else { return result };
@@ -144,6 +142,22 @@ async fn place<'u>(
     exchange.enter(Stage::Admit);
     exchange.permit = admit::admit(upstream).await?;
     Ok(endpoint)
+}
+
+/// The client's answer, from the upstream's.
+async fn rendered(
+    answer: Answer,
+    asked: Option<(&Asked<'_>, Form)>,
+    (deadline, fault): (Option<Instant>, &Fault),
+    exchange: &mut Exchange,
+) -> Result<Response<Body>, Reject> {
+    match asked {
+        Some((asked, form)) => {
+            exchange.enter(Stage::Transcode);
+            asked.response(answer, form, (deadline, fault.clone())).await
+        }
+        None => forward::relay(answer, (deadline, fault.clone()), exchange.dialect.web()),
+    }
 }
 
 /// The messages of a call that is gRPC already, in one form or the other.

@@ -17,6 +17,8 @@ use crate::stage::Stage;
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 pub(crate) const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+/// Which stage refused, and why, for clients that may know.
+pub(crate) const REJECT: HeaderName = HeaderName::from_static("x-aqueduct-reject");
 pub(crate) const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(crate) const APPLICATION_GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
@@ -241,6 +243,14 @@ impl Reject {
 pub(crate) struct Refusal {
     pub(crate) stage: Stage,
     pub(crate) reason: &'static str,
+}
+
+impl Refusal {
+    /// `stage/reason`.
+    #[cold]
+    pub(crate) fn header(self) -> Option<HeaderValue> {
+        HeaderValue::try_from(format!("{}/{}", self.stage.name(), self.reason)).ok()
+    }
 }
 
 /// The reason of an answer that is the upstream's own.

@@ -1,4 +1,4 @@
-//! The access log: one JSON line a request. A worker appends the line to a buffer that it shares with the writer's
+//! The access log: one line a request, JSON or by a template. A worker appends the line to a buffer that it shares with the writer's
 //! thread only; the thread takes full buffers in exchange for empty ones and does the I/O. When the disk or the
 //! reader of standard output cannot follow, lines are dropped and counted: requests never wait for their log.
 //!
@@ -11,9 +11,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+mod format;
 mod line;
 mod writer;
 
+pub use format::{Format, Template};
 pub use writer::AccessWriter;
 use writer::{Signals, lock};
 
@@ -31,6 +33,8 @@ pub enum Target {
 pub struct AccessOptions {
     /// Where lines go; standard output by default.
     pub target: Target,
+    /// How a line looks; JSON by default.
+    pub format: Format,
     /// The part of the requests that is logged, from 0 to 1 (the default). Decided by the trace id, so that services
     /// with the same rate log the same requests.
     pub sample: f64,
@@ -42,7 +46,13 @@ pub struct AccessOptions {
 
 impl Default for AccessOptions {
     fn default() -> Self {
-        Self { target: Target::Stdout, sample: 1.0, buffer: 256 * 1024, linger: Duration::from_millis(100) }
+        Self {
+            target: Target::Stdout,
+            format: Format::Json,
+            sample: 1.0,
+            buffer: 256 * 1024,
+            linger: Duration::from_millis(100),
+        }
     }
 }
 
@@ -129,6 +139,7 @@ pub struct AccessLog {
 struct Shared {
     /// Entries are logged whose scrambled trace id is not above this.
     sample_up_to: Option<u64>,
+    format: Format,
     buffer: usize,
     slots: Mutex<Vec<Arc<Slot>>>,
     signals: Signals,
@@ -167,6 +178,7 @@ impl AccessLog {
     fn start(options: &AccessOptions, sink: Box<dyn io::Write + Send>) -> io::Result<(Self, AccessWriter)> {
         let shared = Arc::new(Shared {
             sample_up_to: sample_up_to(options.sample),
+            format: options.format.clone(),
             buffer: options.buffer,
             slots: Mutex::default(),
             signals: Signals::default(),
@@ -203,7 +215,7 @@ impl AccessLog {
         let now = aqueduct_runtime::clock::now_unix_ms();
         let mut pending = self.slot.lock();
         let before = pending.lines.len();
-        line::render(&mut pending.lines, entry, now);
+        self.shared.format.render(&mut pending.lines, entry, now);
         if pending.lines.len() > self.shared.buffer {
             pending.lines.truncate(before);
             pending.dropped += 1;

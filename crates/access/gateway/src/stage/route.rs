@@ -99,6 +99,19 @@ fn options(allow: &str) -> Response<Body> {
     answer
 }
 
+/// The method that another HTTP method would reach by this path; one that other sites' pages may call, if there is one.
+#[cold]
+pub(crate) fn beside<'r>(routes: &'r Routes, head: &Parts) -> Option<&'r Rc<MethodRoute>> {
+    let path = head.uri.path();
+    let Lookup::MethodNotAllowed { allow } = routes.router().find(head.method.as_str(), path) else {
+        return None;
+    };
+    allow.split(", ").find_map(|method| match routes.router().find(method, path) {
+        Lookup::Found(found) => routes.method_of(found.binding).filter(|method| method.route.cors.is_some()),
+        _ => None,
+    })
+}
+
 #[cold]
 fn no_route() -> Reject {
     Reject::new(Stage::Route, "no_route", Code::NotFound, "no route matches this path")

@@ -60,6 +60,12 @@ fn answers_and_refusals_may_be_read_by_the_page() {
             (None, Some("origin"))
         );
     }
+    // A path that another method would reach, too; an unknown one tells nobody anything.
+    let answer = client.request("DELETE", "/v1/say", "origin: https://shop.example\r\n", "");
+    assert_eq!(answer.status, 405);
+    assert_eq!(answer.header("access-control-allow-origin"), Some("https://shop.example"));
+    let answer = client.get("/nowhere", "origin: https://shop.example\r\n");
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (404, None));
     let web = "origin: https://shop.example\r\ncontent-type: application/grpc-web-text\r\n";
     let answer = client.post("/test.v1.Echo/Say", web, "AAAAAAA=");
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://shop.example"));

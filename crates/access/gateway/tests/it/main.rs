@@ -1,6 +1,7 @@
 //! The gateway between real sockets: a client on one side, a scripted gRPC server on the other.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod access_log;
 mod admit;
 mod backend;
 mod compat;

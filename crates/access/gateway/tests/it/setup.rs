@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aqueduct_gateway::{Descriptors, Gateway, Listen, Observers, Options, Probes, Route, Upstream};
+use aqueduct_telemetry::access::AccessLog;
 use aqueduct_telemetry::health::Health;
 use aqueduct_telemetry::metrics::Registry;
 
@@ -55,13 +56,18 @@ impl Setup {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut Options)) -> Self {
+        Self::observed(None, change)
+    }
+
+    /// With an access log.
+    pub(crate) fn observed(access: Option<AccessLog>, change: impl FnOnce(&mut Options)) -> Self {
         let backend = Backend::start();
         let mut options = options(vec![backend.address.to_string()]);
         change(&mut options);
         let registry = Registry::new();
         let health = Health::new();
         health.set_started();
-        let observers = Observers { registry: &registry, access: None, health };
+        let observers = Observers { registry: &registry, access, health };
         let gateway = Gateway::start(options, observers).unwrap();
         let address = gateway.addresses()[0];
         Self { gateway: Some(gateway), registry, backend, address }

@@ -55,7 +55,7 @@ fn optional(out: &mut Vec<u8>, name: &[u8], value: Option<&str>) {
 }
 
 /// `Display` by way of `fmt` costs as much as the rest of the line; IPv4, the usual case, is short by hand.
-fn address(out: &mut Vec<u8>, address: SocketAddr) {
+pub(super) fn address(out: &mut Vec<u8>, address: SocketAddr) {
     match address {
         SocketAddr::V4(v4) => {
             for (index, octet) in v4.ip().octets().into_iter().enumerate() {

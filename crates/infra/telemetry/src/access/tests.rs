@@ -1,6 +1,6 @@
 //! Lines as they are written, sampling, and what happens when the writer cannot follow.
 
-use super::{AccessLog, AccessOptions, AccessStats, Entry, Reject, Target};
+use super::{AccessLog, AccessOptions, AccessStats, Entry, Format, Reject, Target, Template};
 use aqueduct_runtime::context::Context;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -86,6 +86,48 @@ fn every_member_is_there_and_escaped() {
     assert_eq!(render(&all), expect);
     expect["client"] = json!("[2001:db8::1]:80");
     assert_eq!(render(&Entry { client: Some("[2001:db8::1]:80".parse().unwrap()), ..all }), expect);
+}
+
+#[test]
+fn a_template_is_filled_in() {
+    let known = Entry {
+        route: Some("s.v1.S/Get"),
+        grpc_status: Some(14),
+        duration: Duration::from_micros(61_001_234),
+        request_bytes: 5,
+        response_bytes: 7,
+        client: Some("192.0.2.1:80".parse().unwrap()),
+        upstream: Some("10.0.0.1:50051"),
+        reject: Some(Reject { stage: "admit", reason: "queue_full" }),
+        ..Entry::new("GET", "/v1/\n\"\\\u{7f}é", 503, context())
+    };
+    let check = |template: &str, entry: &Entry<'_>, expect: &str| {
+        let format = Format::Template(Template::parse(template).unwrap());
+        let mut out = Vec::new();
+        format.render(&mut out, entry, 1_740_817_800_125);
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{expect}\n"), "{template}");
+    };
+    check("{client} \"{method} {path}\" {status}", &known, r#"192.0.2.1:80 "GET /v1/\x0A\x22\x5C\x7Fé" 503"#);
+    let rest = "{time}|{route}|{grpc_status}|{duration}|{request_bytes}|{response_bytes}|{upstream}|{reject}|{trace_id}";
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let filled = "2025-03-01T08:30:00.125Z|s.v1.S/Get|14|61.001234|5|7|10.0.0.1:50051|admit/queue_full";
+    check(rest, &known, &format!("{filled}|{trace}"));
+    let unknown = "2025-03-01T08:30:00.125Z|-|-|0.000000|0|0|-|-";
+    check(rest, &entry("/"), &format!("{unknown}|{trace}"));
+    check("{client}{{x}}", &entry("/"), "-{x}");
+    check("", &entry("/"), "");
+    for (template, expect) in [
+        (
+            "{verb}",
+            "there is no `{verb}`; known: time, client, method, path, route, status, grpc_status, duration, \
+                    request_bytes, response_bytes, upstream, reject, trace_id",
+        ),
+        ("a {path", "a brace without its other at `{path`; a brace itself is written twice"),
+        ("a } b", "a brace without its other at `} b`; a brace itself is written twice"),
+        ("a\nb", "one request is one line: the template has a line end"),
+    ] {
+        assert_eq!(Template::parse(template).unwrap_err(), expect);
+    }
 }
 
 #[test]

@@ -72,8 +72,8 @@ impl Asked<'_> {
             if kind == request::Kind::Json {
                 request::check_stream_content_type(&self.head.headers)?;
             }
-            let upload = Upload::new((self.edge, self.routes), self.found, self.head, body);
-            return Ok((Payload::Stream(Outgoing::json(upload)), 0));
+            let upload = |body| Upload::new((self.edge, self.routes), self.found, self.head, body);
+            return Ok((Payload::Stream(Outgoing::json(body, upload)), 0));
         }
         let (frame, length) =
             request::whole((self.edge, self.routes.options()), (self.found, kind), self.head, body).await?;
