@@ -1,6 +1,6 @@
 //! What a gateway's file says of one route: its upstream, its JSON, whose conventions it follows, and who else may call it.
 
-use aqueduct_gateway::{Compat, Cors, Defaults, Retries, Route};
+use aqueduct_gateway::{Algorithm, Compat, Compression, Cors, Defaults, Retries, Route};
 
 use super::edge::{positive, small};
 use super::value::{Fields, Value};
@@ -35,6 +35,9 @@ pub(super) fn read(item: &Value<'_>) -> Route {
     }
     if let Some(value) = fields.get("cors").filter(|value| !value.is_off()) {
         route.cors = cors(&value);
+    }
+    if let Some(value) = fields.get("compression").filter(|value| !value.is_off()) {
+        route.compression = compression(&value);
     }
     fields.finish();
     route
@@ -86,6 +89,19 @@ fn cors(value: &Value<'_>) -> Option<Cors> {
     fields.set("max_age", &mut cors.max_age, positive);
     fields.finish();
     Some(cors)
+}
+
+fn compression(value: &Value<'_>) -> Option<Compression> {
+    let mut compression = Compression::default();
+    let mut fields = value.fields("{ algorithms: [zstd, gzip] }")?;
+    fields.set("algorithms", &mut compression.algorithms, |value| {
+        let known = [("zstd", Algorithm::Zstd), ("gzip", Algorithm::Gzip)];
+        Some(value.items("[zstd, gzip]").iter().filter_map(|item| item.one_of(&known)).collect())
+    });
+    fields.set("min_bytes", &mut compression.min_bytes, |value| value.bytes(0..=1 << 30));
+    fields.set("types", &mut compression.types, |value| Some(texts(value, "[application/json]")));
+    fields.finish();
+    Some(compression)
 }
 
 /// A list of texts. One that is wrong keeps its place.

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use aqueduct_gateway::{
-    Descriptors, DotSegments, DoubleSlashes, EncodedSlashes, LimitKey, Limits, Options, Paths, Probes,
-    RateLimit, Retries, Timeouts,
+    Algorithm, Compression, Descriptors, DotSegments, DoubleSlashes, EncodedSlashes, LimitKey, Limits,
+    Options, Paths, Probes, RateLimit, Retries, Timeouts,
 };
 use aqueduct_shop::proto::DESCRIPTOR_SET;
 use aqueduct_telemetry::access::{Format, Target, Template};
@@ -365,6 +365,29 @@ fn a_line_of_the_access_log_may_be_a_template() {
         &[
             "5:34: there is no `{clent}`; known: time, client, method, path, route, status, grpc_status, duration, \
              request_bytes, response_bytes, upstream, reject, trace_id",
+        ],
+    );
+}
+
+#[test]
+fn a_route_may_compress_its_answers() {
+    let with = |keys: &str| {
+        SMALLEST.trim_start().replace("upstream: orders }", &format!("upstream: orders, {keys} }}"))
+    };
+    let route = |keys: &str| {
+        let folder = folder(with(keys));
+        read_gateway(&folder.path().join("c.yaml")).unwrap().options.routes.remove(0).compression
+    };
+    assert_eq!(route("compression: off"), None);
+    assert_eq!(route("compression: {}"), Some(Compression::default()));
+    let expect =
+        Compression { algorithms: vec![Algorithm::Gzip], min_bytes: 0, types: vec!["text/*".to_owned()] };
+    assert_eq!(route("compression: { algorithms: [gzip], min_bytes: 0, types: [\"text/*\"] }"), Some(expect));
+    check(
+        with("compression: { algorithms: [brotli], types: [json] }"),
+        &[
+            "4:89: `zstd` or `gzip` is wanted here, not `brotli`",
+            "4:106: `json` is not a media type, such as application/json or text/*",
         ],
     );
 }

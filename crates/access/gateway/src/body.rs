@@ -10,6 +10,9 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use crate::compress::Streaming;
+use crate::compress::encoder::Encoder;
+use crate::compress::squeeze::Squeeze;
 use crate::exchange::{Ending, Exchange};
 use crate::stage::forward::Relay;
 use crate::stage::transcode::stream::MessageStream;
@@ -21,14 +24,16 @@ pub(crate) struct Body {
     exchange: Option<Box<Exchange>>,
 }
 
+/// What a body is made of.
 #[derive(Debug)]
-enum Content {
+pub(crate) enum Content {
     Empty,
     Full(Bytes),
     /// Bytes, when there are some left, and trailers.
     Trailed(Bytes, Box<HeaderMap>),
     Relay(Box<Relay>),
     Messages(Box<MessageStream>),
+    Squeezed(Box<Squeeze>),
 }
 
 /// A body that cannot be completed and has no place to say so: the connection (or the stream of an HTTP/2 one) is broken
@@ -45,12 +50,37 @@ impl fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 impl Content {
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        Poll::Ready(match self {
+            Content::Empty => None,
+            Content::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Content::Empty;
+                Some(Ok(Frame::data(bytes)))
+            }
+            Content::Trailed(bytes, trailers) => {
+                let (bytes, trailers) = (std::mem::take(bytes), std::mem::take(trailers));
+                if bytes.is_empty() {
+                    *self = Content::Empty;
+                    Some(Ok(Frame::trailers(*trailers)))
+                } else {
+                    *self = Content::Trailed(Bytes::new(), trailers);
+                    Some(Ok(Frame::data(bytes)))
+                }
+            }
+            Content::Relay(relay) => ready!(relay.poll_frame(cx)).map(Ok),
+            Content::Messages(stream) => ready!(stream.poll_frame(cx)),
+            Content::Squeezed(squeeze) => ready!(squeeze.poll_frame(cx)),
+        })
+    }
+
     /// How a stream ended whose last frame does not say.
-    fn ending(&self) -> Option<Ending> {
+    pub(crate) fn ending(&self) -> Option<Ending> {
         match self {
             Content::Empty | Content::Full(_) | Content::Trailed(..) => None,
             Content::Relay(relay) => relay.ending(),
             Content::Messages(stream) => stream.ending(),
+            Content::Squeezed(squeeze) => squeeze.ending(),
         }
     }
 }
@@ -88,8 +118,23 @@ impl Body {
         match &self.content {
             Content::Empty => Some(0),
             Content::Full(bytes) => Some(bytes.len()),
-            Content::Trailed(..) | Content::Relay(_) | Content::Messages(_) => None,
+            Content::Trailed(..) | Content::Relay(_) | Content::Messages(_) | Content::Squeezed(_) => None,
         }
+    }
+
+    /// The whole body, when it is there.
+    pub(crate) fn whole(&self) -> Option<&Bytes> {
+        match &self.content {
+            Content::Full(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The same compressed on its way out.
+    #[must_use]
+    pub(crate) fn squeezed(self, with: (Streaming, Encoder)) -> Self {
+        let Self { content, exchange } = self;
+        Self { content: Content::Squeezed(Box::new(Squeeze::new(content, with))), exchange }
     }
 
     /// Keeps the exchange until the body has ended.
@@ -109,26 +154,7 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = &mut *self;
-        let frame = match &mut this.content {
-            Content::Empty => None,
-            Content::Full(bytes) => {
-                let bytes = std::mem::take(bytes);
-                this.content = Content::Empty;
-                Some(Ok(Frame::data(bytes)))
-            }
-            Content::Trailed(bytes, trailers) => {
-                let (bytes, trailers) = (std::mem::take(bytes), std::mem::take(trailers));
-                if bytes.is_empty() {
-                    this.content = Content::Empty;
-                    Some(Ok(Frame::trailers(*trailers)))
-                } else {
-                    this.content = Content::Trailed(Bytes::new(), trailers);
-                    Some(Ok(Frame::data(bytes)))
-                }
-            }
-            Content::Relay(relay) => ready!(relay.poll_frame(cx)).map(Ok),
-            Content::Messages(stream) => ready!(stream.poll_frame(cx)),
-        };
+        let frame = ready!(this.content.poll_frame(cx));
         if let Some(exchange) = &mut this.exchange {
             match &frame {
                 Some(Ok(frame)) => {

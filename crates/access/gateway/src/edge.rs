@@ -11,6 +11,7 @@ use aqueduct_transcode::Transcoder;
 use tokio::sync::{Semaphore, watch};
 
 use crate::addresses::Addresses;
+use crate::compress;
 use crate::metrics::{Families, Metrics};
 use crate::options::Options;
 use crate::routes::{Compiled, Routes};
@@ -49,6 +50,7 @@ pub(crate) struct Edge {
     pub(crate) access: Option<AccessLog>,
     /// Borrowed for one message at a time, never across an await.
     pub(crate) transcoder: RefCell<Transcoder>,
+    pub(crate) compress: Rc<compress::Worker>,
     routes: RefCell<Rc<Routes>>,
     newest: RefCell<watch::Receiver<Arc<Compiled>>>,
     in_flight: Cell<usize>,
@@ -65,6 +67,7 @@ impl Edge {
             metrics: shared.families.worker(),
             access: shared.access.as_ref().map(AccessLog::per_worker),
             transcoder: RefCell::new(Transcoder::new()),
+            compress: Rc::default(),
             routes: RefCell::new(Routes::new(compiled, shared, &[])),
             newest: RefCell::new(newest),
             in_flight: Cell::new(0),

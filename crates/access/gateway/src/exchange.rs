@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::body::Body;
 use crate::client::{Busy, Client};
+use crate::compress::Algorithm;
 use crate::edge::Edge;
 use crate::options::{Compat, RateLimitHeaders};
 use crate::outgoing::Fault;
@@ -51,6 +52,8 @@ pub(crate) struct Exchange {
     beside: Option<Rc<MethodRoute>>,
     /// Whose page asks, where that matters.
     origin: Option<HeaderValue>,
+    /// How the answer may be compressed.
+    coding: Option<Algorithm>,
     counted: bool,
     /// What the client is told of its rate limits.
     pub(crate) budget: Option<Budget>,
@@ -84,6 +87,7 @@ impl Exchange {
             method: None,
             beside: None,
             origin: None,
+            coding: None,
             counted: false,
             budget: None,
             status: StatusCode::OK,
@@ -126,6 +130,9 @@ impl Exchange {
         self.method = Some(Rc::clone(method));
         if method.route.cors.is_some() {
             self.origin = headers.get(ORIGIN).cloned();
+        }
+        if let Some(compression) = &method.route.compression {
+            self.coding = compression.choose(headers);
         }
         self.counted = self.edge.begin();
         if self.counted {
@@ -191,6 +198,12 @@ impl Exchange {
                 response
             }
         };
+        if self.dialect == Dialect::Json
+            && let Some(compression) =
+                self.method.as_ref().and_then(|method| method.route.compression.as_ref())
+        {
+            compression.apply(self.coding, &mut response, &self.edge.compress);
+        }
         let beside = self.beside.as_ref();
         if let Some(cors) = self.method.as_ref().or(beside).and_then(|method| method.route.cors.as_ref()) {
             cors.grant(self.origin.as_ref(), response.headers_mut());

@@ -11,6 +11,7 @@ mod addresses;
 mod background;
 mod body;
 mod client;
+mod compress;
 mod cors;
 mod descriptors;
 mod edge;
@@ -47,6 +48,7 @@ use aqueduct_telemetry::health::Health;
 use aqueduct_telemetry::metrics::Registry;
 use tokio::sync::watch;
 
+pub use crate::compress::{Algorithm, Compression};
 pub use crate::cors::Cors;
 pub use crate::descriptors::Descriptors;
 use crate::edge::{Edge, Shared};

@@ -13,6 +13,7 @@ pub use check::Problem;
 pub use limit::{LimitKey, RateLimit};
 pub use outside::{DotSegments, DoubleSlashes, EncodedSlashes, Network, Paths};
 
+use crate::compress::Compression;
 use crate::cors::Cors;
 use crate::descriptors::Descriptors;
 use crate::tls::{Tls, UpstreamTls};
@@ -145,6 +146,8 @@ pub struct Route {
     pub compat: Compat,
     /// Which other sites' pages may call it; `None`: no other's.
     pub cors: Option<Cors>,
+    /// Which answers are compressed; `None`: none.
+    pub compression: Option<Compression>,
 }
 
 /// Whose conventions a transcoded route follows, where they differ.
@@ -186,6 +189,7 @@ impl Route {
             json: aqueduct_transcode::Options::default(),
             compat: Compat::Off,
             cors: None,
+            compression: None,
         }
     }
 }

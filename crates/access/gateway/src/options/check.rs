@@ -7,6 +7,7 @@ use aqueduct_transcode::{Method, Router, Schema, Service};
 use bytes::Bytes;
 
 use super::{Options, Retries, Route};
+use crate::compress::Compression;
 use crate::cors::Cors;
 use crate::descriptors::Sets;
 use crate::routes::Compiled;
@@ -219,6 +220,9 @@ impl Options {
             }
             for (path, message) in route.cors.iter().flat_map(Cors::problems) {
                 problem(format!("routes[{index}].cors.{path}"), message);
+            }
+            for (path, message) in route.compression.iter().flat_map(Compression::problems) {
+                problem(format!("routes[{index}].compression.{path}"), message);
             }
             check_retries(route, &format!("routes[{index}]"), problem);
             let Some(schema) = schema else { continue };

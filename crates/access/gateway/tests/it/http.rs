@@ -118,8 +118,26 @@ impl Connection {
         Some(answer)
     }
 
+    /// The next answer, its body as it came.
+    pub(crate) fn raw_answer(&mut self) -> (Answer, Vec<u8>) {
+        let answer = self.head().unwrap();
+        let mut body = Vec::new();
+        if let Some(length) = answer.header("content-length") {
+            body.resize(length.parse().unwrap(), 0);
+            self.reader.read_exact(&mut body).unwrap();
+        } else {
+            body.extend(std::iter::from_fn(|| self.raw_chunk()).flatten());
+        }
+        (answer, body)
+    }
+
     /// The next chunk of a chunked body; `None` after the last.
     pub(crate) fn chunk(&mut self) -> Option<String> {
+        self.raw_chunk().map(|chunk| String::from_utf8_lossy(&chunk).into_owned())
+    }
+
+    /// The same, whatever its bytes are.
+    pub(crate) fn raw_chunk(&mut self) -> Option<Vec<u8>> {
         let size = usize::from_str_radix(&self.line()?, 16).ok()?;
         if size == 0 {
             let lines = std::iter::from_fn(|| self.line().filter(|line| !line.is_empty()));
@@ -131,7 +149,7 @@ impl Connection {
         let mut chunk = vec![0; size + 2];
         self.reader.read_exact(&mut chunk).ok()?;
         chunk.truncate(size);
-        Some(String::from_utf8_lossy(&chunk).into_owned())
+        Some(chunk)
     }
 
     /// The trailers of the last chunked body.

@@ -5,6 +5,7 @@ mod access_log;
 mod admit;
 mod backend;
 mod compat;
+mod compression;
 mod cors;
 mod descriptors;
 mod docs;
