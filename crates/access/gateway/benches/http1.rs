@@ -1,19 +1,25 @@
 //! What a request costs a server's thread in our HTTP/1 codec and in hyper's, with a service that reads the body and answers at
-//! once, and what a connection costs in memory while it is idle: `cargo bench -p aqueduct-gateway --features fuzzing`. The kernel's part is in both. Rounds alternate, and the ratio
-//! is of the medians.
+//! once, and what a connection costs in memory while it is idle: `cargo bench -p aqueduct-gateway --features fuzzing`. Over loopback the kernel's part is in both.
+//! Rounds alternate, and the ratio is of the medians.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program that prints a table")]
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use aqueduct_gateway::fuzzing::serve_idle;
 use aqueduct_runtime::task;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 const ROUNDS: usize = 7;
 const CLIENTS: usize = 8;
 const REQUESTS: usize = 5000;
 const IDLE: usize = 5000;
+
+/// Sends a request so many times; the CPU time of one.
+type Round = fn(&[u8], usize, bool) -> Duration;
 
 fn main() {
     let fields = "host: api.example.com\r\nuser-agent: bench/1.0\r\naccept: application/json\r\nauthorization: Bearer 0123456789abcdef\r\n\
@@ -38,21 +44,81 @@ fn main() {
     for (name, request, count) in
         [("GET", get, REQUESTS), ("POST of 1 KB", post, REQUESTS), ("POST of 1 MB", long, REQUESTS / 100)]
     {
-        let mut costs = [Vec::new(), Vec::new()];
-        for _ in 0..ROUNDS {
-            for (hyper, costs) in [false, true].into_iter().zip(&mut costs) {
-                costs.push(round(request.as_bytes(), count, hyper));
+        let rounds: [(_, Round); 2] = [("over loopback", round), ("in memory", replay)];
+        for (how, round) in rounds {
+            let mut costs = [Vec::new(), Vec::new()];
+            for _ in 0..ROUNDS {
+                for (hyper, costs) in [false, true].into_iter().zip(&mut costs) {
+                    costs.push(round(request.as_bytes(), count, hyper));
+                }
             }
+            let [own, hyper] = costs.map(|mut costs| {
+                costs.sort_unstable();
+                costs[ROUNDS / 2]
+            });
+            let ratio = own.as_secs_f64() / hyper.as_secs_f64();
+            println!("{name} {how}: ours {own:?}, hyper {hyper:?}, ratio {ratio:.2}");
         }
-        let [own, hyper] = costs.map(|mut costs| {
-            costs.sort_unstable();
-            costs[ROUNDS / 2]
-        });
-        println!(
-            "{name}: ours {own:?}, hyper {hyper:?}, ratio {:.2}",
-            own.as_secs_f64() / hyper.as_secs_f64()
-        );
     }
+}
+
+/// A client in memory: sends a request each time it is asked for bytes, so many times, and throws answers away.
+struct Replay {
+    request: Vec<u8>,
+    at: usize,
+    left: usize,
+}
+
+impl AsyncRead for Replay {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.left > 0 {
+            let rest = &self.request[self.at..];
+            let count = rest.len().min(buf.remaining());
+            buf.put_slice(&rest[..count]);
+            self.at = (self.at + count) % self.request.len();
+            self.left -= usize::from(self.at == 0);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Replay {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()))
+    }
+}
+
+/// The codec's own CPU time per request, without the kernel.
+fn replay(request: &[u8], count: usize, hyper: bool) -> Duration {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let count = CLIENTS * count;
+    let before = cpu();
+    runtime.block_on(serve_idle(Replay { request: request.to_vec(), at: 0, left: count }, hyper));
+    cpu().checked_sub(before).unwrap() / u32::try_from(count).unwrap()
 }
 
 /// The memory that a connection takes which has had a request and waits for another. In a process of its own, in which nothing

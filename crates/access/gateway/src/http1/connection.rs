@@ -72,7 +72,9 @@ where
                     tracing::debug!(client = %client.address, "a client does not take its answer");
                     return;
                 }
-                overdue => connection.overdue.set(Some(overdue)),
+                // Told a second time it has not been heard, and would be told for ever.
+                overdue if connection.overdue.replace(Some(overdue)).is_some() => return,
+                _ => {}
             },
         }
     }
@@ -128,10 +130,7 @@ where
             };
             match after {
                 After::Again => {}
-                After::Close => {
-                    drop(std::future::poll_fn(|cx| self.socket.poll_shutdown(cx)).await);
-                    return;
-                }
+                After::Close => return Box::pin(self.close()).await,
                 After::Linger => return Box::pin(self.linger(LINGER)).await,
                 After::Drop => return,
             }
@@ -259,6 +258,14 @@ where
         }
     }
 
+    /// Closes our side, of which the client knows that it is the end.
+    async fn close(&self) {
+        let _busy = self.host.client.begin();
+        let closed = std::future::poll_fn(|cx| self.socket.poll_shutdown(cx));
+        drop(tokio::time::timeout(LINGER, closed).await);
+    }
+
+    /// Closes our side, and waits for the client to close its own.
     async fn linger(&self, most: Duration) {
         let _busy = self.host.client.begin();
         let mut budget = LINGER_BYTES;

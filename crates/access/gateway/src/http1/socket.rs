@@ -275,6 +275,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Inner<I> {
     fn poll_read(&mut self, room: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.read.capacity() == 0 {
             self.read = SPARE.take();
+        } else if self.read.is_empty() {
+            // Whole again, if nobody holds slices of it: then the next request is in one piece.
+            let _reclaimed = self.read.try_reclaim(READ);
         }
         if self.read.capacity() - self.read.len() < LEAST {
             self.read.reserve(room);
@@ -384,5 +387,40 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Source for Socket<I> {
             inner.abandoned = true;
             inner.reader = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_is_read_ahead_than_a_buffer_holds() {
+        let (server, mut client) = tokio::io::duplex(1 << 20);
+        client.write_all(&vec![b'x'; 1 << 20]).await.unwrap();
+        let socket = Socket::new(server, BytesMut::new());
+        for _ in 0..1000 {
+            assert!(socket.poll_gone(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        let read = socket.0.borrow().read.len();
+        assert!(read > 0 && read <= READ, "{read} bytes");
+    }
+
+    #[tokio::test]
+    async fn a_body_gets_nothing_of_the_next_request() {
+        let (server, mut client) = tokio::io::duplex(64);
+        client.write_all(b"abcdef").await.unwrap();
+        let socket = Socket::new(server, BytesMut::new());
+        let mut cx = Context::from_waker(Waker::noop());
+        let first = socket.begin(Framing::Length(3), false);
+        assert_eq!(socket.poll_data(first, &mut cx), Poll::Ready(Some(Ok(Bytes::from_static(b"abc")))));
+        assert_eq!(socket.poll_data(first, &mut cx), Poll::Ready(None));
+        socket.retire();
+        let second = socket.begin(Framing::Length(3), false);
+        assert_eq!(socket.poll_data(first, &mut cx), Poll::Ready(Some(Err(BodyError::Over))));
+        assert_eq!(socket.left(first), None);
+        assert_eq!(socket.poll_data(second, &mut cx), Poll::Ready(Some(Ok(Bytes::from_static(b"def")))));
     }
 }

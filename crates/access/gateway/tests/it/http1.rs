@@ -520,6 +520,16 @@ fn a_body_that_nobody_reads_is_passed_over_or_ends_the_connection() {
 }
 
 #[test]
+fn a_refusal_is_read_by_whoever_goes_on_sending() {
+    let setup = Setup::start();
+    let mut client = setup.connect();
+    client.send(&[b"GET / HTTP/1.1\r\n\r\n".as_slice(), &vec![b'x'; 300_000]].concat());
+    assert_eq!(client.answer().unwrap().status, 400);
+    // The end, and not a reset, which some systems let go before what came earlier.
+    assert_eq!(client.rest(), "");
+}
+
+#[test]
 fn a_client_that_closes_its_side_is_gone() {
     let setup = Setup::start();
     let mut client = setup.connect();
