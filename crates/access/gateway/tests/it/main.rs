@@ -14,6 +14,7 @@ mod grpc_web;
 mod hostile;
 mod http;
 mod http1;
+mod http2_conformance;
 mod http2_hostile;
 mod lifecycle;
 mod limit;

@@ -171,6 +171,11 @@ impl Secure {
         Ok(Self { stream })
     }
 
+    /// For other protocols than HTTP/1.1.
+    pub(crate) fn into_stream(self) -> impl Read + Write {
+        self.stream
+    }
+
     pub(crate) fn alpn(&self) -> Option<&str> {
         self.stream.conn.alpn_protocol().map(|name| std::str::from_utf8(name).unwrap())
     }

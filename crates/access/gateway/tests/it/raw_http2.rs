@@ -1,6 +1,6 @@
 //! An HTTP/2 client that sends exactly the frames it is told to, over TCP or TLS.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -30,6 +30,11 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// The status, if it is the head of an answer.
+    pub(crate) fn status(&self) -> Option<u16> {
+        status_of(&self.payload)
+    }
+
     /// A number of 32 bits in the payload.
     pub(crate) fn number(&self, at: usize) -> u32 {
         u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
@@ -114,14 +119,21 @@ impl Raw {
         self.stream.write_all(bytes).and_then(|()| self.stream.flush()).is_ok()
     }
 
-    /// The next frame; `None` when the connection is closed.
+    /// The next frame; `None` when the connection is closed. Silence is a failure.
     pub(crate) fn next(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
-        self.stream.read_exact(&mut head).ok()?;
+        self.read(&mut head)?;
         let [a, b, c, kind, flags, stream @ ..] = head;
         let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-        self.stream.read_exact(&mut payload).ok()?;
+        self.read(&mut payload)?;
         Some(Frame { kind, flags, stream: u32::from_be_bytes(stream), payload })
+    }
+
+    fn read(&mut self, room: &mut [u8]) -> Option<()> {
+        let read = self.stream.read_exact(room);
+        let kind = read.as_ref().err().map(std::io::Error::kind);
+        assert!(!matches!(kind, Some(ErrorKind::WouldBlock | ErrorKind::TimedOut)), "nothing comes any more");
+        read.ok()
     }
 
     /// The next frame that is of this kind and not an acknowledgement of settings; `None` when there is none.
@@ -141,7 +153,7 @@ impl Raw {
         loop {
             let frame = self.next()?;
             if frame.kind == HEADERS && frame.stream == stream {
-                return status_of(&frame.payload);
+                return frame.status();
             }
         }
     }
