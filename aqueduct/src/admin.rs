@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use aqueduct_gateway::Gateway;
 use aqueduct_runtime::task;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -19,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::bind::bind;
 use crate::process::Process;
+use crate::reload::Active;
 use pages::Pages;
 
 /// Connections at a time; more wait in the kernel's queue.
@@ -37,12 +39,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Facts {
     /// The subcommand.
     pub(crate) command: &'static str,
-    /// Where clients connect.
-    pub(crate) edge: Vec<SocketAddr>,
+    /// The part where clients connect.
+    pub(crate) edge: Option<Arc<Gateway>>,
     /// Where the services listen.
     pub(crate) services: Option<SocketAddr>,
     /// The data folder.
     pub(crate) data: Option<PathBuf>,
+    /// The configuration in use, of a command that has one.
+    pub(crate) config: Option<Active>,
 }
 
 /// An admin server that listens but does not answer yet, or none.

@@ -73,7 +73,7 @@ impl LogArgs {
 }
 
 /// Flags of `up`. They go before the file.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
   aqueduct up                                        everything at its usual place
@@ -104,7 +104,7 @@ pub(crate) struct UpArgs {
 }
 
 /// Flags of `gateway`. They go before the file.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
   aqueduct gateway --config gateway.yaml
@@ -164,7 +164,7 @@ pub(crate) struct CheckArgs {
 }
 
 /// Where metrics and status are.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct AdminArgs {
     /// Where metrics, status and probes are served (HTTP), or `off`
     #[arg(long, value_name = "IP:PORT", value_parser = admin)]
@@ -193,7 +193,7 @@ fn admin(text: &str) -> Result<Admin, String> {
 }
 
 /// A line a request.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct AccessArgs {
     /// A file for one JSON line a request, `-` for standard output, or `off` [default: off]
     #[arg(long, value_name = "FILE", value_parser = access_log, help_heading = "Logging")]

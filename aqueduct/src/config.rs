@@ -9,6 +9,7 @@ mod outside;
 mod report;
 mod route;
 mod scalar;
+mod show;
 mod system;
 mod tls;
 mod tree;
@@ -22,6 +23,7 @@ use std::path::Path;
 pub(crate) use edge::{AccessLogFile, address_text};
 pub(crate) use gateway::GatewayFile;
 pub(crate) use report::{Rejected, Wrong};
+pub(crate) use show::show;
 pub(crate) use system::SystemFile;
 
 use report::{Problem, Problems};
@@ -29,7 +31,7 @@ use tree::Span;
 use value::{Fields, Value};
 
 /// The largest file that is read.
-const MAX_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_BYTES: u64 = 1 << 20;
 
 /// A configuration of either kind.
 #[derive(Debug)]
@@ -51,26 +53,44 @@ pub(crate) fn read(path: &Path) -> Result<Config, Rejected> {
     })
 }
 
-/// Reads a gateway's file.
-pub(crate) fn read_gateway(path: &Path) -> Result<GatewayFile, Rejected> {
-    read_with(path, |root, fields, source| {
+/// Reads a gateway's file from its bytes. `late` is what was found wrong with it when it was tried.
+pub(crate) fn gateway_from(
+    path: &Path,
+    bytes: Vec<u8>,
+    late: &[aqueduct_gateway::Problem],
+) -> Result<GatewayFile, Rejected> {
+    interpret_bytes(path, bytes, |root, fields, source| {
         if is_system(&fields) {
             root.problem("this file is for the whole system: `aqueduct up --config` reads it");
             return None;
         }
-        Some(gateway::read(fields, source))
+        let file = gateway::read(fields, source);
+        add_late(source, "", late);
+        Some(file)
     })
 }
 
-/// Reads the whole system's file.
-pub(crate) fn read_system(path: &Path) -> Result<SystemFile, Rejected> {
-    read_with(path, |root, fields, source| {
+/// Reads the whole system's file from its bytes, likewise.
+pub(crate) fn system_from(
+    path: &Path,
+    bytes: Vec<u8>,
+    late: &[aqueduct_gateway::Problem],
+) -> Result<SystemFile, Rejected> {
+    interpret_bytes(path, bytes, |root, fields, source| {
         if fields.has_any(&gateway::TELLING) && !is_system(&fields) {
             root.problem("this file is for a gateway alone: `aqueduct gateway --config` reads it");
             return None;
         }
-        Some(system::read(fields, source))
+        let file = system::read(fields, source);
+        add_late(source, "gateway.", late);
+        Some(file)
     })
+}
+
+fn add_late(source: Source<'_>, section: &str, late: &[aqueduct_gateway::Problem]) {
+    for problem in late {
+        source.problems.add_later(format!("{section}{}", problem.path), problem.message.clone());
+    }
 }
 
 /// `admin` is in both kinds.
@@ -90,8 +110,16 @@ fn read_with<T>(
     path: &Path,
     interpret: impl FnOnce(&Value<'_>, Fields<'_>, Source<'_>) -> Option<T>,
 ) -> Result<T, Rejected> {
+    interpret_bytes(path, bytes(path)?, interpret)
+}
+
+fn interpret_bytes<T>(
+    path: &Path,
+    bytes: Vec<u8>,
+    interpret: impl FnOnce(&Value<'_>, Fields<'_>, Source<'_>) -> Option<T>,
+) -> Result<T, Rejected> {
     let problems = Problems::default();
-    let text = load(path, &problems)?;
+    let text = text(bytes, &problems);
     let root = problems.is_empty().then(|| tree::parse(&text, &problems)).flatten();
     let source = Source { base: path.parent().unwrap_or(Path::new("")), problems: &problems };
     let config = root.and_then(|root| {
@@ -106,19 +134,23 @@ fn read_with<T>(
     }
 }
 
-/// The file's text, up to where it is none.
-fn load(path: &Path, problems: &Problems) -> Result<String, Rejected> {
+/// What the file holds.
+pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, Rejected> {
     let refuse = |why: &dyn Display| Rejected::Unreadable(format!("cannot read {}: {why}", path.display()));
     let bytes = read_at_most(path, MAX_BYTES).map_err(|error| refuse(&error))?;
-    let bytes = bytes.ok_or_else(|| refuse(&format!("it is larger than {} KiB", MAX_BYTES >> 10)))?;
-    Ok(String::from_utf8(bytes).unwrap_or_else(|error| {
+    bytes.ok_or_else(|| refuse(&format!("it is larger than {} KiB", MAX_BYTES >> 10)))
+}
+
+/// The file's text, up to where it is none.
+fn text(bytes: Vec<u8>, problems: &Problems) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| {
         let (valid, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
         let text = String::from_utf8_lossy(valid).into_owned();
         let line = text.lines().count().max(1) + usize::from(text.ends_with('\n'));
         let column = text.chars().rev().take_while(|char| *char != '\n').count() + 1;
         problems.add(Problem::at(Span { line, column, width: 1 }, "not UTF-8 from here on"));
         text
-    }))
+    })
 }
 
 /// The file's bytes; `None` when there are more than `limit`.

@@ -1,6 +1,7 @@
 //! The data plane as a part of a process: the gateway with its access log.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use aqueduct_gateway::{Gateway, Observers, Options, StartError};
@@ -13,7 +14,7 @@ use crate::process::Process;
 /// A running gateway.
 #[derive(Debug)]
 pub(crate) struct Edge {
-    gateway: Gateway,
+    gateway: Arc<Gateway>,
     access: Option<AccessWriter>,
 }
 
@@ -26,15 +27,20 @@ impl Edge {
         let gateway = Gateway::start(options, observers).map_err(|error| match error {
             // Its message says all there is to say.
             StartError::Io(error) => anyhow!(error),
-            error @ StartError::Invalid(_) => anyhow!(error),
+            error @ (StartError::Invalid(_) | StartError::Sockets(_)) => anyhow!(error),
         })?;
         process.collect_runtimes(gateway.runtime_stats());
-        Ok(Self { gateway, access })
+        Ok(Self { gateway: Arc::new(gateway), access })
     }
 
     /// Where it listens.
-    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.gateway.addresses()
+    }
+
+    /// The gateway itself, to be told other options.
+    pub(crate) fn gateway(&self) -> Arc<Gateway> {
+        Arc::clone(&self.gateway)
     }
 
     /// Resolves with the reason when it cannot go on.

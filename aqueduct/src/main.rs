@@ -13,6 +13,7 @@ mod failure;
 mod gateway;
 mod openapi;
 mod process;
+mod reload;
 mod serve;
 mod services;
 mod up;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use aqueduct_runtime::signal::{Signal, Signals};
+use aqueduct_runtime::signal::{Orders, Signal, Signals};
 use aqueduct_runtime::task;
 use aqueduct_runtime::worker::RuntimeStats;
 use aqueduct_telemetry::health::Health;
@@ -62,6 +62,11 @@ impl Process {
 /// Installs the handlers: from here on a signal asks, and no longer ends the process by itself.
 pub(crate) fn signals() -> Result<Signals> {
     Signals::install().context("handle SIGTERM and SIGINT")
+}
+
+/// Installs the handlers of SIGHUP and SIGUSR2, likewise.
+pub(crate) fn orders() -> Result<Orders> {
+    Orders::install().context("handle SIGHUP and SIGUSR2")
 }
 
 /// Stops in order, unless a second signal asks to stop at once.

@@ -32,9 +32,10 @@ async fn serve(args: &ServeArgs, process: Process) -> Result<(), Failure> {
     process.collect_runtimes(Vec::new);
     let facts = Facts {
         command: "serve",
-        edge: Vec::new(),
+        edge: None,
         services: Some(services.address()),
         data: Some(services.data().to_owned()),
+        config: None,
     };
     let admin = admin.serve(&process, facts);
     process.health.set_started();

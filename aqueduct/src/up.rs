@@ -1,26 +1,49 @@
 //! `aqueduct up`: the whole system in one process. The edge and the services meet over loopback gRPC, as they do in
 //! production.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use aqueduct_gateway::Listen;
+use aqueduct_gateway::{Gateway, Listen};
 use aqueduct_runtime::signal::Signals;
+use tokio::sync::mpsc;
 
 use crate::admin::{Admin, Facts};
 use crate::banner::Banner;
 use crate::cli::UpArgs;
-use crate::config::{self, SystemFile};
+use crate::config::{self, Rejected, SystemFile};
 use crate::edge::Edge;
 use crate::failure::Failure;
 use crate::process::{self, LAST_WORDS, Process, stop_in_order};
+use crate::reload::{Active, Reloads, TakeUp};
 use crate::services::Services;
 
 /// Runs until a signal, or until something fails that cannot be repaired here.
 pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
-    let mut system = args.config.as_deref().map(config::read_system).transpose()?.unwrap_or_default();
+    let bytes = args.config.as_deref().map(config::bytes).transpose()?.unwrap_or_default();
+    let system = if let Some(path) = &args.config {
+        read(args, path, bytes.clone(), &[])?
+    } else {
+        let mut system = SystemFile::default();
+        apply(args, &mut system);
+        system
+    };
+    process::run(|process| serve(args, (system, bytes), process))
+}
+
+/// The file as the flags change it.
+fn read(
+    args: &UpArgs,
+    path: &Path,
+    bytes: Vec<u8>,
+    late: &[aqueduct_gateway::Problem],
+) -> Result<SystemFile, Rejected> {
+    let mut system = config::system_from(path, bytes, late)?;
     apply(args, &mut system);
-    process::run(|process| serve(system, process))
+    Ok(system)
 }
 
 /// The flags go before the file.
@@ -39,8 +62,13 @@ fn apply(args: &UpArgs, system: &mut SystemFile) {
     args.access.apply(&mut system.access_log);
 }
 
-async fn serve(system: SystemFile, process: Process) -> Result<(), Failure> {
+async fn serve(
+    args: &UpArgs,
+    (system, bytes): (SystemFile, Vec<u8>),
+    process: Process,
+) -> Result<(), Failure> {
     let mut signals = process::signals()?;
+    let mut orders = process::orders()?;
     // The data folder first: for a second `up` that is the thing to hear, not that a port is used.
     let services = Services::start(system.shop.clone(), system.services, "--services", &process).await?;
     let started = Admin::bind(system.admin).and_then(|admin| {
@@ -54,17 +82,53 @@ async fn serve(system: SystemFile, process: Process) -> Result<(), Failure> {
             return Err(error.into());
         }
     };
+    let active = Active::new(args.config.as_deref(), bytes, &process.registry);
+    let reloads = Reloads::new(&active, &process.registry);
     let facts = Facts {
         command: "up",
-        edge: edge.addresses().to_vec(),
+        edge: Some(edge.gateway()),
         services: Some(services.address()),
         data: Some(services.data().to_owned()),
+        config: Some(active),
     };
     let admin = admin.serve(&process, facts);
     process.health.set_started();
-    Banner { edge: edge.addresses(), services: services.address(), admin, data: services.data() }.print();
+    Banner { edge: &edge.addresses(), services: services.address(), admin, data: services.data() }.print();
     let patience = system.edge().timeouts.drain;
-    System { edge, services, patience }.run_until_asked(&process, &mut signals).await
+    let take_up = take_up(args, edge.gateway(), (system, services.address()));
+    let (upgrade, mut upgrades) = mpsc::channel(1);
+    let reloading = async {
+        tokio::select! {
+            () = reloads.follow(&mut orders, &upgrade, take_up) => {}
+            () = async {
+                while upgrades.recv().await.is_some() {
+                    tracing::warn!("asked to upgrade: only `aqueduct gateway` can, since the store has one owner");
+                }
+            } => {}
+        }
+    };
+    System { edge, services, patience }.run_until_asked(&process, &mut signals, reloading).await
+}
+
+/// How a new file is taken up by the edge; what concerns the rest takes a restart.
+fn take_up(
+    args: &UpArgs,
+    gateway: Arc<Gateway>,
+    (running, services): (SystemFile, SocketAddr),
+) -> impl TakeUp + use<> {
+    let (args, running) = (args.clone(), Arc::new(running));
+    move |path: &Path, bytes: Vec<u8>| {
+        let system = read(&args, path, bytes.clone(), &[])?;
+        let restart = running.restart(&system);
+        match gateway.reload(system.gateway(services)) {
+            Ok(()) => Ok(restart),
+            // At the places where they are written.
+            Err(late) => Err(match read(&args, path, bytes, &late) {
+                Err(rejected) => rejected,
+                Ok(_) => Rejected::Unreadable("the file has changed while it was read".into()),
+            }),
+        }
+    }
 }
 
 /// What runs.
@@ -77,8 +141,14 @@ struct System {
 }
 
 impl System {
-    async fn run_until_asked(mut self, process: &Process, signals: &mut Signals) -> Result<(), Failure> {
+    async fn run_until_asked(
+        mut self,
+        process: &Process,
+        signals: &mut Signals,
+        reloading: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
         let failed = tokio::select! {
+            () = reloading => None,
             signal = signals.next() => {
                 tracing::info!(signal = process::name(signal), "asked to stop");
                 None

@@ -54,6 +54,10 @@ impl Pages {
             "/" => respond(StatusCode::OK, HTML, self.home()),
             "/metrics" => self.metrics(head),
             "/api/status" => respond(StatusCode::OK, JSON, self.status().to_string()),
+            "/api/config" => match &self.facts.config {
+                Some(config) => respond(StatusCode::OK, JSON, config.show().to_string()),
+                None => refusal(StatusCode::NOT_FOUND, 5, "this command has no configuration file"),
+            },
             "/healthz" => probe(self.health.healthz()),
             "/livez" => probe(self.health.livez()),
             "/readyz" => probe(self.health.readyz()),
@@ -71,7 +75,8 @@ impl Pages {
 
     fn status(&self) -> serde_json::Value {
         let started_at = clock::rfc3339(self.started_ms);
-        let Facts { command, edge, services, data } = &self.facts;
+        let Facts { command, edge, services, data, config: _ } = &self.facts;
+        let edge = edge.as_ref().map(|gateway| gateway.addresses()).unwrap_or_default();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "command": command,
@@ -87,8 +92,11 @@ impl Pages {
     }
 
     fn home(&self) -> String {
+        let config = self.facts.config.as_ref().map(|_| "/api/config");
         let links = ["/metrics", "/api/status", "/healthz", "/livez", "/readyz", "/startupz", "/health"];
-        let links: String = links.map(|path| format!("<li><a href=\"{path}\">{path}</a></li>\n")).concat();
+        let links = links.into_iter().chain(config);
+        let links: Vec<_> = links.map(|path| format!("<li><a href=\"{path}\">{path}</a></li>\n")).collect();
+        let links = links.concat();
         let (version, status) = (env!("CARGO_PKG_VERSION"), self.health.status());
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\

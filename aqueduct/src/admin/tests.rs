@@ -1,5 +1,6 @@
 //! What each page answers, without a socket.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use aqueduct_telemetry::health::{Health, OnFailure};
@@ -10,6 +11,7 @@ use hyper::Request;
 use super::Facts;
 use super::pages::Pages;
 use crate::process::Process;
+use crate::reload::Active;
 
 fn process() -> Process {
     let process = Process { registry: Arc::new(Registry::new()), health: Health::new() };
@@ -20,9 +22,14 @@ fn process() -> Process {
 fn pages(process: &Process) -> Pages {
     let facts = Facts {
         command: "up",
-        edge: vec!["127.0.0.1:8080".parse().unwrap()],
+        edge: None,
         services: None,
         data: Some("/srv/data".into()),
+        config: Some(Active::new(
+            Some(Path::new("gateway.yaml")),
+            b"workers: 2\ntoken: abc\n".to_vec(),
+            &process.registry,
+        )),
     };
     Pages::new(process, facts, "127.0.0.1:9900".parse().unwrap())
 }
@@ -45,7 +52,9 @@ async fn the_home_page_links_pages_that_are_there() {
     let (status, kind, home) = ask(&pages, "GET", "/", "").await;
     assert_eq!((status, kind.as_str()), (200, "text/html; charset=utf-8"));
     let links: Vec<_> = home.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-    assert!(links.contains(&"/metrics") && links.contains(&"/api/status"), "{links:?}");
+    for link in ["/metrics", "/api/status", "/api/config"] {
+        assert!(links.contains(&link), "{links:?}");
+    }
     for link in links {
         assert_eq!(ask(&pages, "GET", link, "").await.0, 200, "{link}");
     }
@@ -72,7 +81,7 @@ async fn the_status_tells_what_runs_where() {
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(status["command"], "up");
     assert_eq!(status["status"], "ok");
-    assert_eq!(status["edge"][0], "127.0.0.1:8080");
+    assert_eq!(status["edge"], serde_json::json!([]));
     assert_eq!(status["services"], serde_json::Value::Null);
     assert_eq!(status["admin"], "127.0.0.1:9900");
     assert_eq!(status["data"], "/srv/data");
@@ -109,4 +118,17 @@ async fn other_paths_and_methods_are_refused_in_json() {
         assert_eq!(body["code"], code, "{method} {path}");
     }
     assert_eq!(ask(&pages, "HEAD", "/metrics", "").await.0, 200);
+}
+
+#[tokio::test]
+async fn the_configuration_in_use_is_shown_without_its_secrets() {
+    let process = process();
+    let (status, kind, text) = ask(&pages(&process), "GET", "/api/config", "").await;
+    assert_eq!((status, kind.as_str()), (200, "application/json"));
+    let shown: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(shown["file"], "gateway.yaml");
+    assert_eq!(shown["config"], serde_json::json!({ "workers": 2, "token": "(redacted)" }));
+    assert!(shown["lastReload"].is_null() && shown["since"].as_str().unwrap().ends_with('Z'), "{text}");
+    // As `sha256sum` prints it.
+    assert_eq!(shown["sha256"], "92b4c938c1495297b44f3ed652904a842c38652e23778e31b3f0c886e871ba4a");
 }

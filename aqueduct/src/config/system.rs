@@ -63,6 +63,23 @@ impl SystemFile {
         }
     }
 
+    /// What is another one in `wanted`, and cannot be changed while the process runs: the sections' names.
+    pub(crate) fn restart(&self, wanted: &Self) -> Vec<&'static str> {
+        let (shop, other) = (&self.shop, &wanted.shop);
+        let of_data = |shop: &aqueduct_shop::Options| (shop.data_dir.clone(), shop.store_cache_bytes);
+        let of_shop = |shop: &aqueduct_shop::Options| {
+            let times = (shop.cache_soft, shop.cache_hard);
+            (shop.worker, shop.cache_bytes, times, shop.queue, shop.max_watches)
+        };
+        let changed = [
+            ("gateway.access_log", self.access_log != wanted.access_log),
+            ("shop", self.services != wanted.services || of_shop(shop) != of_shop(other)),
+            ("data", of_data(shop) != of_data(other)),
+            ("admin", self.admin != wanted.admin),
+        ];
+        changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    }
+
     /// The part of the gateway that is configured: where it listens, its bounds.
     pub(crate) fn edge(&self) -> &Options {
         &self.edge

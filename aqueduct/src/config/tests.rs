@@ -16,7 +16,10 @@ use tempfile::TempDir;
 
 use super::report::Problems;
 use super::value::Value;
-use super::{Config, Rejected, Source, gateway, read, read_gateway, read_system, system, tree};
+use super::{
+    Config, GatewayFile, Rejected, Source, SystemFile, bytes, gateway, gateway_from, read, system,
+    system_from, tree,
+};
 
 /// The smallest gateway configuration, as DESIGN fixes it for users.
 const SMALLEST: &str = r#"
@@ -710,4 +713,24 @@ proptest! {
             }
         }
     }
+}
+
+fn read_gateway(path: &Path) -> Result<GatewayFile, Rejected> {
+    gateway_from(path, bytes(path)?, &[])
+}
+
+fn read_system(path: &Path) -> Result<SystemFile, Rejected> {
+    system_from(path, bytes(path)?, &[])
+}
+
+#[test]
+fn what_is_found_wrong_later_is_told_at_its_place() {
+    let folder = folder(SMALLEST.trim_start());
+    let path = folder.path().join("c.yaml");
+    let (path_of, message) = ("listen[0].address".to_owned(), "somebody listens there".to_owned());
+    let late = [aqueduct_gateway::Problem { path: path_of, message }];
+    let rejected = gateway_from(&path, bytes(&path).unwrap(), &late).unwrap_err();
+    let text = told(&rejected, false);
+    let place = SMALLEST.trim_start().lines().next().unwrap().find('"').unwrap() + 1;
+    assert!(text.contains(&format!("c.yaml:1:{place}: somebody listens there")), "{text}");
 }

@@ -7,5 +7,6 @@ mod kit;
 mod layers;
 mod openapi;
 mod refusals;
+mod reload;
 mod store;
 mod up;

@@ -110,6 +110,24 @@ impl Process {
         self.signal(Signal::TERM)
     }
 
+    /// Asks the process to read its configuration again, with SIGHUP.
+    ///
+    /// # Errors
+    ///
+    /// As [`Process::terminate`].
+    pub fn hang_up(&mut self) -> io::Result<()> {
+        self.signal(Signal::HUP)
+    }
+
+    /// Asks the process to hand over to its successor, with SIGUSR2.
+    ///
+    /// # Errors
+    ///
+    /// As [`Process::terminate`].
+    pub fn upgrade(&mut self) -> io::Result<()> {
+        self.signal(Signal::USR2)
+    }
+
     /// Stops the process in its tracks, with SIGSTOP, until it is resumed: it stays connected and answers nothing.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use crate::addresses::Addresses;
 use crate::compress;
 use crate::metrics::{Families, Metrics};
 use crate::options::Options;
+use crate::places::Places;
 use crate::routes::{Compiled, Routes};
 use crate::upstream::gate::Gates;
 
@@ -56,6 +57,7 @@ pub(crate) struct Edge {
     in_flight: Cell<usize>,
     /// Bounds the TLS handshakes in flight.
     pub(crate) handshakes: Semaphore,
+    pub(crate) places: Places,
 }
 
 impl Edge {
@@ -72,6 +74,7 @@ impl Edge {
             newest: RefCell::new(newest),
             in_flight: Cell::new(0),
             handshakes: Semaphore::new(handshakes),
+            places: Places::default(),
             shared: Arc::clone(shared),
         })
     }
@@ -95,6 +98,7 @@ impl Edge {
         newest.mark_changed();
         while newest.changed().await.is_ok() {
             drop(self.routes());
+            self.places.look_again();
         }
     }
 

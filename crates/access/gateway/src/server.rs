@@ -6,7 +6,6 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_runtime::drain::Drain;
@@ -19,7 +18,7 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 
 use crate::body::Body;
 use crate::client::{Client, Overdue, Socket};
@@ -27,6 +26,7 @@ use crate::edge::Edge;
 use crate::http1;
 use crate::options::{Limits, Timeouts};
 use crate::pipeline;
+use crate::places::Place;
 use crate::reject::Reject;
 
 /// The pause after an accept failed, for instance for want of file descriptors: trying at once would only spin.
@@ -35,38 +35,40 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
-/// Accepts until the drain begins; then returns, and the connections go on by themselves, each holding a guard.
-/// `configured` is the address as the options have it.
-pub(crate) async fn accept(edge: Rc<Edge>, configured: SocketAddr, listener: TcpListener, drain: Drain) {
-    let options = edge.options();
-    let slots = Arc::new(Semaphore::new(options.per_worker(options.limits.connections)));
+/// Accepts until the drain begins, or the sender of `ended` is dropped; then returns, and the connections go on by
+/// themselves, each holding a guard. `configured` is the address as the options have it.
+pub(crate) async fn accept(
+    edge: Rc<Edge>,
+    (configured, listener): (SocketAddr, TcpListener),
+    drain: Drain,
+    mut ended: oneshot::Receiver<()>,
+) {
     let _accepting = drain.guard();
     loop {
         let accepted = async {
             // At the limit new connections wait in the kernel's queue.
-            let slot = Arc::clone(&slots).acquire_owned().await;
-            (slot, listener.accept().await)
+            Place::free(&edge).await;
+            listener.accept().await
         };
-        let (slot, accepted) = tokio::select! {
-            // Whoever is in the accept queue when a drain begins is still let in.
+        let accepted = tokio::select! {
+            // Whoever is in the accept queue when the end begins is still let in.
             biased;
             accepted = accepted => accepted,
             () = drain.started() => return,
+            _ = &mut ended => return,
         };
         match accepted {
             Ok((stream, address)) => {
                 let most = edge.routes().options().limits.connections_per_address;
-                let Some(place) = edge.shared.addresses.enter(address.ip(), most) else {
+                let Some(of_address) = edge.shared.addresses.enter(address.ip(), most) else {
                     edge.metrics.over_address.inc();
                     continue;
                 };
-                let guard = drain.guard();
+                let (guard, place) = (drain.guard(), Place::take(&edge));
                 let (edge, drain) = (Rc::clone(&edge), drain.clone());
                 task::spawn_local("client-connection", async move {
-                    edge.metrics.connections.inc();
                     serve(&edge, (stream, address), configured, &drain).await;
-                    edge.metrics.connections.dec();
-                    drop((slot, place, guard));
+                    drop((place, of_address, guard));
                 });
             }
             Err(error) => {

@@ -1,5 +1,5 @@
-//! How work runs: the request context, tracked tasks, a thread per core, listening sockets, the wall clock, signals
-//! and drain. Everything here is a small mechanism; what runs on it, and when it stops, is its caller's decision.
+//! How work runs: the request context, tracked tasks, a thread per core, listening sockets, watched files, the wall
+//! clock, signals and drain. Everything here is a small mechanism; what runs on it, and when it stops, is its caller's decision.
 //!
 //! ```
 //! use aqueduct_runtime::{context::Context, drain, task, worker::Workers};
@@ -29,6 +29,7 @@
 pub mod clock;
 pub mod context;
 pub mod drain;
+pub mod file;
 mod hex;
 pub mod listen;
 pub mod rng;

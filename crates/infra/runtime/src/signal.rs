@@ -1,5 +1,5 @@
-//! Being asked to stop: SIGTERM (a supervisor) or SIGINT (Ctrl-C). What the first and the second request mean, and
-//! the exit code, is the binary's decision.
+//! Being asked to stop: SIGTERM (a supervisor) or SIGINT (Ctrl-C); or to go on otherwise: SIGHUP and SIGUSR2. What the
+//! first and the second request to stop mean, and the exit code, is the binary's decision.
 
 use std::io;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
@@ -57,6 +57,41 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,
+        }
+    }
+}
+
+/// What a running process is asked to do other than to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// SIGHUP: read the configuration again.
+    Reload,
+    /// SIGUSR2: hand over to the binary as it is now.
+    Upgrade,
+}
+
+/// The orders, as they come. From [`install`](Self::install) on, the signals no longer end the process.
+#[derive(Debug)]
+pub struct Orders {
+    hangup: Stream,
+    user: Stream,
+}
+
+impl Orders {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    /// As [`Signals::install`].
+    pub fn install() -> io::Result<Self> {
+        Ok(Self { hangup: signal(SignalKind::hangup())?, user: signal(SignalKind::user_defined2())? })
+    }
+
+    /// Waits for the next order. Nothing is lost when the future is dropped before it resolves; equal orders that arrive
+    /// before they are taken may count once.
+    pub async fn next(&mut self) -> Order {
+        tokio::select! {
+            _ = self.hangup.recv() => Order::Reload,
+            _ = self.user.recv() => Order::Upgrade,
         }
     }
 }

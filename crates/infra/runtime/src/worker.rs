@@ -6,6 +6,7 @@
 
 use crate::task::panic_message;
 use std::io;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -57,11 +58,23 @@ impl<T: Send + 'static> Workers<T> {
         F: Fn(usize) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = T> + 'static,
     {
+        Self::start_range(name, 0..count, build)
+    }
+
+    /// The same with these indices: workers beside others that run already.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_range<F, Fut>(name: &str, indices: Range<usize>, build: F) -> io::Result<Self>
+    where
+        F: Fn(usize) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = T> + 'static,
+    {
         let build = Arc::new(build);
         let ended = Arc::new(Semaphore::new(0));
-        let mut starts = Vec::with_capacity(count);
-        let mut workers = Vec::with_capacity(count);
-        for index in 0..count {
+        let mut starts = Vec::with_capacity(indices.len());
+        let mut workers = Vec::with_capacity(indices.len());
+        for index in indices {
             let (build, ended) = (Arc::clone(&build), Ended(Arc::clone(&ended)));
             let (runtime, started) = std::sync::mpsc::sync_channel(1);
             let (start, go) = std::sync::mpsc::sync_channel(1);
@@ -98,6 +111,11 @@ impl<T: Send + 'static> Workers<T> {
     pub fn stats_reader(&self) -> impl Fn() -> Vec<RuntimeStats> + Send + Sync + 'static {
         let runtimes: Vec<_> = self.workers.iter().map(|w| (w.name.clone(), w.metrics.clone())).collect();
         move || runtimes.iter().map(|(name, metrics)| RuntimeStats::read(name, metrics)).collect()
+    }
+
+    /// Whether every one of them has ended.
+    pub fn all_ended(&self) -> bool {
+        self.workers.iter().all(|worker| worker.thread.is_finished())
     }
 
     /// Waits for all of them and returns what each one did, in order. Blocks; not for use inside a runtime.

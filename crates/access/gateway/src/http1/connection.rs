@@ -24,7 +24,7 @@ use crate::client::{Client, Overdue};
 use crate::options::{Limits, Timeouts};
 
 /// How long a connection that is idle when a drain begins may still send a request.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(2);
 /// How long, and for how many bytes, a closed connection is read on, so that its client finds the answer and not a reset.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 1 << 20;
@@ -33,7 +33,7 @@ const SHORT_LINGER: Duration = Duration::from_millis(200);
 
 /// How long whoever is about to send a request when a drain begins is waited for.
 pub(crate) fn grace(times: &Timeouts) -> Duration {
-    GRACE.min(times.drain)
+    GRACE.min(times.drain / 4)
 }
 
 /// What a connection is served with.

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use aqueduct_gateway::Upstream;
+use aqueduct_gateway::{Listen, Upstream};
 
 use crate::backend::Backend;
+use crate::http::Connection;
 use crate::setup::{Setup, options};
 use crate::transcoded::wait;
 
@@ -85,4 +86,69 @@ fn checks_follow_the_upstreams() {
     while checks().contains(r#""echo""#) || !checks().contains(r#""other""#) {
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn other_numbers_of_workers_close_no_socket_and_tell_who_has_to_go() {
+    let setup = Setup::with(|options| options.workers = 4);
+    let gateway = setup.gateway.as_ref().unwrap();
+    let ask = |client: &mut Connection| {
+        let answer = client.get("/v1/say/x", "");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.header("connection").map(str::to_owned)
+    };
+    for workers in [1, 3, 1, 2] {
+        // Some of them wait in the accept queue of a socket whose worker goes.
+        let mut clients: Vec<_> = (0..40).map(|_| setup.connect()).collect();
+        let mut changed = options(vec![setup.backend.address.to_string()]);
+        changed.workers = workers;
+        gateway.reload(changed).unwrap();
+        clients.extend((0..40).map(|_| setup.connect()));
+        let closed = clients.iter_mut().filter_map(ask).count();
+        assert!(workers > 1 || closed > 0, "some of them were with workers that went");
+        assert_eq!(gateway.runtime_stats()().len(), workers);
+    }
+}
+
+#[test]
+fn addresses_come_and_go_and_one_that_cannot_be_had_changes_nothing() {
+    let setup = Setup::start();
+    let gateway = setup.gateway.as_ref().unwrap();
+    let first = setup.address;
+    let with = |addresses: &[&str]| {
+        let mut changed = options(vec![setup.backend.address.to_string()]);
+        changed.listen = addresses.iter().map(|text| Listen::plain(text.parse().unwrap())).collect();
+        changed
+    };
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let problems = gateway.reload(with(&["127.0.0.1:0", &taken])).unwrap_err();
+    assert_eq!(problems[0].path, "listen[1].address");
+    assert!(problems.len() == 1 && problems[0].message.contains(&taken), "{problems:?}");
+    assert_eq!(gateway.addresses(), [first]);
+
+    gateway.reload(with(&["127.0.0.1:0", "127.0.0.2:0"])).unwrap();
+    let second = gateway.addresses()[1];
+    assert_eq!(gateway.addresses()[0], first);
+    let mut client = Connection::open(second);
+    assert_eq!(client.get("/v1/say/x", "").status, 200);
+    gateway.reload(with(&["127.0.0.1:0"])).unwrap();
+    while std::net::TcpStream::connect(second).is_ok() {
+        std::thread::yield_now();
+    }
+    assert_eq!(client.get("/v1/say/x", "").status, 200, "connections outlive their address");
+    assert_eq!(setup.connect().get("/v1/say/x", "").status, 200);
+}
+
+#[test]
+fn a_higher_bound_lets_in_who_waits() {
+    let setup = Setup::with(|options| options.limits.connections = 1);
+    let mut first = setup.connect();
+    assert_eq!(first.get("/v1/say/x", "").status, 200);
+    let mut second = setup.connect();
+    second.send(b"GET /v1/say/x HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_eq!(first.get("/v1/say/x", "").status, 200);
+    assert_eq!(setup.metric("aqueduct_gateway_connections"), 1);
+    setup.gateway.as_ref().unwrap().reload(options(vec![setup.backend.address.to_string()])).unwrap();
+    assert_eq!(second.answer().unwrap().status, 200);
 }
