@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use aqueduct_gateway::Gateway;
-use aqueduct_runtime::task;
+use aqueduct_runtime::task::{self, Owned};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -56,26 +56,57 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Listens on `address`, if there is one.
-    pub(crate) fn bind(address: Option<SocketAddr>) -> Result<Self> {
+    /// Listens on `address`, if there is one; on the socket of another process if it is for that.
+    pub(crate) fn bind(address: Option<SocketAddr>, inherited: Option<TcpListener>) -> Result<Self> {
+        let is_for = |listener: &TcpListener, address: SocketAddr| {
+            let found = listener.local_addr();
+            found.is_ok_and(|found| found.ip() == address.ip() && [0, found.port()].contains(&address.port()))
+        };
         let listen = |address| {
-            let listener = bind(address, "--admin")?;
+            let inherited = inherited.filter(|listener| is_for(listener, address));
+            let listener = inherited.map_or_else(|| bind(address, "--admin"), Ok)?;
             anyhow::Ok((listener.local_addr()?, listener))
         };
         Ok(Self { listener: address.map(listen).transpose()? })
     }
 
-    /// Answers from now on, for as long as the runtime lives: probes are wanted while the rest drains. Returns where.
-    pub(crate) fn serve(self, process: &Process, facts: Facts) -> Option<SocketAddr> {
+    /// Answers from now on, until the end or until it is handed over: probes are wanted while the rest drains.
+    pub(crate) fn serve(self, process: &Process, facts: Facts) -> Option<Serving> {
         let (address, listener) = self.listener?;
         let pages = Arc::new(Pages::new(process, facts, address));
-        task::spawn("admin", accept(listener, pages));
-        Some(address)
+        let listener = Arc::new(listener);
+        let accepting = task::spawn("admin", accept(Arc::clone(&listener), pages)).into();
+        Some(Serving { address, listener, accepting })
     }
 }
 
-async fn accept(listener: TcpListener, pages: Arc<Pages>) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
+/// An admin server that answers. It accepts until this is dropped.
+#[derive(Debug)]
+#[must_use = "it answers no more once this is dropped"]
+pub(crate) struct Serving {
+    address: SocketAddr,
+    listener: Arc<TcpListener>,
+    accepting: Owned,
+}
+
+impl Serving {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A handle of its socket, for another process.
+    pub(crate) fn socket(&self) -> std::io::Result<TcpListener> {
+        self.listener.try_clone()
+    }
+
+    /// Accepts no more: another process does.
+    pub(crate) fn hand_over(self) {
+        drop(self.accepting);
+    }
+}
+
+async fn accept(listener: Arc<TcpListener>, pages: Arc<Pages>) {
+    let listener = match listener.try_clone().and_then(tokio::net::TcpListener::from_std) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%error, "the admin server cannot listen");

@@ -1,6 +1,6 @@
 //! The data plane as a part of a process: the gateway with its access log.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
@@ -19,18 +19,28 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    /// Listens and serves. Nothing is left running on an error.
-    pub(crate) fn start(options: Options, log: &AccessLogFile, process: &Process) -> Result<Self> {
+    /// Listens, with what another process has handed over too, and accepts nothing yet. Nothing is left running on an error.
+    pub(crate) fn prepare(
+        options: Options,
+        log: &AccessLogFile,
+        process: &Process,
+        inherited: Vec<TcpListener>,
+    ) -> Result<Self> {
         let (log, access) = access::open(log, &process.registry)?.unzip();
         let observers =
             Observers { registry: &process.registry, access: log, health: process.health.clone() };
-        let gateway = Gateway::start(options, observers).map_err(|error| match error {
+        let gateway = Gateway::prepare(options, observers, inherited).map_err(|error| match error {
             // Its message says all there is to say.
             StartError::Io(error) => anyhow!(error),
             error @ (StartError::Invalid(_) | StartError::Sockets(_)) => anyhow!(error),
         })?;
         process.collect_runtimes(gateway.runtime_stats());
         Ok(Self { gateway: Arc::new(gateway), access })
+    }
+
+    /// Accepts from now on.
+    pub(crate) fn open(&self) {
+        self.gateway.open();
     }
 
     /// Where it listens.

@@ -11,12 +11,14 @@ mod config;
 mod edge;
 mod failure;
 mod gateway;
+mod notify;
 mod openapi;
 mod process;
 mod reload;
 mod serve;
 mod services;
 mod up;
+mod upgrade;
 
 use std::process::ExitCode;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aqueduct_shop::Options;
 
-use crate::admin::{Admin, Facts};
+use crate::admin::{Admin, Facts, Serving};
 use crate::cli::ServeArgs;
 use crate::failure::Failure;
 use crate::process::{self, Process, stop_in_order};
@@ -22,7 +22,7 @@ async fn serve(args: &ServeArgs, process: Process) -> Result<(), Failure> {
     let mut signals = process::signals()?;
     let options = Options { data_dir: args.data.clone(), ..Options::default() };
     let mut services = Services::start(options, args.listen, "--listen", &process).await?;
-    let admin = match Admin::bind(args.admin.or(None)) {
+    let admin = match Admin::bind(args.admin.or(None), None) {
         Ok(admin) => admin,
         Err(error) => {
             services.abandon().await;
@@ -37,7 +37,9 @@ async fn serve(args: &ServeArgs, process: Process) -> Result<(), Failure> {
         data: Some(services.data().to_owned()),
         config: None,
     };
-    let admin = admin.serve(&process, facts);
+    // It answers for as long as this lives: to the end.
+    let serving = admin.serve(&process, facts);
+    let admin = serving.as_ref().map(Serving::address);
     process.health.set_started();
     let (address, data) = (services.address(), services.data().display());
     tracing::info!(services = %address, %data, admin = ?admin, "the services listen");

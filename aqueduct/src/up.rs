@@ -11,7 +11,7 @@ use aqueduct_gateway::{Gateway, Listen};
 use aqueduct_runtime::signal::Signals;
 use tokio::sync::mpsc;
 
-use crate::admin::{Admin, Facts};
+use crate::admin::{Admin, Facts, Serving};
 use crate::banner::Banner;
 use crate::cli::UpArgs;
 use crate::config::{self, Rejected, SystemFile};
@@ -71,9 +71,11 @@ async fn serve(
     let mut orders = process::orders()?;
     // The data folder first: for a second `up` that is the thing to hear, not that a port is used.
     let services = Services::start(system.shop.clone(), system.services, "--services", &process).await?;
-    let started = Admin::bind(system.admin).and_then(|admin| {
+    let started = Admin::bind(system.admin, None).and_then(|admin| {
         let options = system.gateway(services.address());
-        Ok((admin, Edge::start(options, &system.access_log, &process)?))
+        let edge = Edge::prepare(options, &system.access_log, &process, Vec::new())?;
+        edge.open();
+        Ok((admin, edge))
     });
     let (admin, edge) = match started {
         Ok(started) => started,
@@ -91,7 +93,9 @@ async fn serve(
         data: Some(services.data().to_owned()),
         config: Some(active),
     };
-    let admin = admin.serve(&process, facts);
+    // It answers for as long as this lives: to the end.
+    let serving = admin.serve(&process, facts);
+    let admin = serving.as_ref().map(Serving::address);
     process.health.set_started();
     Banner { edge: &edge.addresses(), services: services.address(), admin, data: services.data() }.print();
     let patience = system.edge().timeouts.drain;

@@ -30,6 +30,7 @@ pub mod clock;
 pub mod context;
 pub mod drain;
 pub mod file;
+pub mod handover;
 mod hex;
 pub mod listen;
 pub mod rng;

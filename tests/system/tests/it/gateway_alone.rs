@@ -12,35 +12,44 @@ use crate::site::{binary, no_panic};
 
 /// A gateway and a service that know of each other by a port alone.
 #[derive(Debug)]
-struct Pair {
-    scratch: Scratch,
-    edge: Port,
+pub(crate) struct Pair {
+    pub(crate) scratch: Scratch,
+    pub(crate) edge: Port,
     services: Port,
-    admin: Port,
+    pub(crate) admin: Port,
+    /// For another address of the edge.
+    pub(crate) spare: Port,
+    source: String,
 }
 
 impl Pair {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self::described(name, "file: shop.pb")
     }
 
     /// The gateway gets its descriptors there.
     fn described(name: &str, source: &str) -> Self {
         let scratch = Scratch::new(name);
-        let pair = Self { scratch, edge: Port::free(), services: Port::free(), admin: Port::free() };
+        let (edge, services) = (Port::free(), Port::free());
+        let (admin, spare, source) = (Port::free(), Port::free(), source.to_owned());
+        let pair = Self { scratch, edge, services, admin, spare, source };
         pair.scratch.write("shop.pb", descriptors());
-        let (edge, services) = (pair.edge.address(), pair.services.address());
-        let yaml = format!(
-            "listen: [{{ address: \"{edge}\" }}]\n\
-             descriptors: [{{ {source} }}]\n\
-             upstreams: {{ orders: {{ endpoints: [\"{services}\"] }} }}\n\
-             routes: [{{ service: shop.v1.OrderService, upstream: orders }}]\n"
-        );
-        pair.scratch.write("smallest.yaml", yaml);
+        pair.scratch.write("smallest.yaml", pair.yaml(""));
         pair
     }
 
-    fn serve(&self) -> Process {
+    /// The smallest configuration, which listens elsewhere too.
+    pub(crate) fn yaml(&self, more: &str) -> String {
+        let (edge, services, source) = (self.edge.address(), self.services.address(), &self.source);
+        format!(
+            "listen: [{{ address: \"{edge}\" }}{more}]\n\
+             descriptors: [{{ {source} }}]\n\
+             upstreams: {{ orders: {{ endpoints: [\"{services}\"] }} }}\n\
+             routes: [{{ service: shop.v1.OrderService, upstream: orders }}]\n"
+        )
+    }
+
+    pub(crate) fn serve(&self) -> Process {
         let mut command = Command::new(binary());
         command.args(["serve", "--data"]).arg(self.scratch.join("data"));
         command.arg("--listen").arg(self.services.address().to_string());
@@ -50,7 +59,7 @@ impl Pair {
     }
 
     /// The configuration has no place for the admin port's number, which must be free.
-    fn gateway(&self) -> Process {
+    pub(crate) fn gateway(&self) -> Process {
         let mut command = Command::new(binary());
         command.arg("gateway").arg("--config").arg(self.scratch.join("smallest.yaml"));
         command.arg("--admin").arg(self.admin.address().to_string());
@@ -63,7 +72,7 @@ impl Pair {
         Client::new(self.edge.address()).get("/readyz").unwrap().status()
     }
 
-    fn wait_ready(&self, status: u16) {
+    pub(crate) fn wait_ready(&self, status: u16) {
         let found = until(within(60), || (self.ready() == status).then_some(()));
         assert!(found.is_some(), "/readyz is still {}", self.ready());
     }

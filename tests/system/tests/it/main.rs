@@ -13,6 +13,8 @@ mod load;
 mod shop;
 #[path = "support/site.rs"]
 mod site;
+#[path = "support/steady.rs"]
+mod steady;
 
 mod bad_input;
 mod crash;
@@ -21,3 +23,4 @@ mod gateway_alone;
 mod lifecycle;
 mod orders;
 mod probes;
+mod promise;

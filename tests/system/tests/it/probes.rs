@@ -94,6 +94,12 @@ fn metrics_have_the_promised_families_and_count_what_happened() {
     for (family, kind) in PROMISED {
         assert_eq!(page.kind(family), Some(kind), "{family}");
     }
+    let documented = include_str!("../../../../docs/operating.md");
+    let text = site.metrics();
+    for family in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        let name = family.strip_suffix("_total").unwrap_or(family);
+        assert!(documented.contains(&format!("`{name}`")), "docs/operating.md does not tell what {name} is");
+    }
     let counts = [
         ("aqueduct_gateway_requests_total", r#"method="shop.v1.OrderService/GetOrder",code="OK""#, 3.0),
         (
