@@ -6,6 +6,7 @@ use std::path::Path;
 
 use aqueduct_gateway::{Descriptors, Options, Probes, Route, Upstream};
 
+use super::auth;
 use super::edge::{self, AccessLogFile, beside, positive};
 use super::report::Problems;
 use super::route;
@@ -31,6 +32,7 @@ pub(crate) struct GatewayFile {
 pub(super) fn read(mut fields: Fields<'_>, Source { base, problems }: Source<'_>) -> GatewayFile {
     let mut options = Options { probes: Some(Probes::default()), request_ids: true, ..Options::default() };
     edge::read(&mut fields, &mut options, base);
+    auth::read(&mut fields, &mut options, base);
     fields.set("descriptors", &mut options.descriptors, |value| Some(descriptors(value, base)));
     fields.set("upstreams", &mut options.upstreams, |value| Some(upstreams(value, base)));
     fields.set("routes", &mut options.routes, |value| Some(routes(value)));

@@ -48,10 +48,13 @@ fn key(text: &str) -> Result<LimitKey, String> {
         "global" => Ok(LimitKey::Global),
         "route" => Ok(LimitKey::Route),
         "address" => Ok(LimitKey::Address),
+        "identity" => Ok(LimitKey::Identity),
         _ => {
             let name = text.strip_prefix("header:").and_then(|name| name.trim().parse().ok());
             name.map(LimitKey::Header).ok_or_else(|| {
-                format!("`{text}` is not a key: address, route, global or one such as header:x-tenant")
+                format!(
+                    "`{text}` is not a key: address, identity, route, global or one such as header:x-tenant"
+                )
             })
         }
     }

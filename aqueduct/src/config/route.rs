@@ -1,6 +1,6 @@
 //! What a gateway's file says of one route: its upstream, its JSON, whose conventions it follows, and who else may call it.
 
-use aqueduct_gateway::{Algorithm, Compat, Compression, Cors, Defaults, Retries, Route};
+use aqueduct_gateway::{Algorithm, AuthMode, Compat, Compression, Cors, Defaults, Retries, Route};
 
 use super::edge::{positive, small};
 use super::value::{Fields, Value};
@@ -39,6 +39,13 @@ pub(super) fn read(item: &Value<'_>) -> Route {
     if let Some(value) = fields.get("compression").filter(|value| !value.is_off()) {
         route.compression = compression(&value);
     }
+    fields.set("auth", &mut route.auth, |value| {
+        value.one_of(&[
+            ("off", AuthMode::Off),
+            ("optional", AuthMode::Optional),
+            ("required", AuthMode::Required),
+        ])
+    });
     fields.finish();
     route
 }

@@ -29,7 +29,12 @@ upstreams: { orders: { endpoints: ["127.0.0.1:50051"] } }
 routes: [{ service: shop.v1.OrderService, upstream: orders }]
 "#;
 
-/// A folder with `shop.pb`, and `text` as `c.yaml`; with `cert.pem`, `key.pem` and another's `other.pem` where it names them.
+/// A key set: the first example of RFC 8037, appendix A.2.
+const KEYS: &str =
+    r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+/// A folder with `shop.pb`, a key set and a secret, and `text` as `c.yaml`; with `cert.pem`, `key.pem` and another's
+/// `other.pem` where it names them.
 fn folder(text: impl AsRef<[u8]>) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     if text.as_ref().windows(4).any(|window| window == b".pem") {
@@ -45,6 +50,8 @@ fn folder(text: impl AsRef<[u8]>) -> TempDir {
         }
     }
     fs::write(folder.path().join("shop.pb"), DESCRIPTOR_SET).unwrap();
+    fs::write(folder.path().join("keys.json"), KEYS).unwrap();
+    fs::write(folder.path().join("claims.key"), format!("{}\n", "k".repeat(32))).unwrap();
     fs::write(folder.path().join("c.yaml"), text).unwrap();
     folder
 }
@@ -508,6 +515,35 @@ fn what_is_believed_of_the_outside_is_read() {
 }
 
 #[test]
+fn credentials_are_read_and_never_repeated() {
+    let text = "\
+auth:
+  api_keys: { keys: [{ id: a, sha256: hunter2 }, { id: b }, { id: c, env: NO_SUCH_VARIABLE }] }
+  jwt: { issuer: i, audience: [], jwks: { file: claims.key }, algorithms: [HS256] }
+  claims: { secret: { file: nope } }
+";
+    let told = errors(format!("{}{text}", SMALLEST.trim_start()));
+    let expect = [
+        "64 hexadecimal digits are wanted here",
+        "one of `env`, `file` or, for API keys, `sha256` tells the secret",
+        "the environment has no variable `NO_SUCH_VARIABLE`",
+        "name at least one: tokens for others must not do",
+        "no JSON web key set",
+        "`EdDSA` is wanted here, not `HS256`",
+        "cannot read `nope`",
+    ];
+    for expect in expect {
+        assert!(told.iter().any(|line| line.contains(expect)), "{expect}: {told:#?}");
+    }
+    assert!(!format!("{told:?}").contains("hunter2") && !format!("{told:?}").contains("kkk"), "{told:#?}");
+    let twice = "auth: { api_keys: { keys: [{ id: d, file: claims.key }, { id: d, file: claims.key }] } }";
+    let told = errors(format!("{}{twice}", SMALLEST.trim_start()));
+    assert!(told.iter().any(|line| line.contains("`d`, or its key, is there twice")), "{told:#?}");
+    let required = SMALLEST.trim_start().replace("upstream: orders }", "upstream: orders, auth: required }");
+    check(required, &["4:67: nothing says how clients prove who they are: `auth.api_keys` or `auth.jwt`"]);
+}
+
+#[test]
 fn rate_limits_are_read_and_judged() {
     let folder = folder(format!(
         "{SMALLEST}rate_limits:\n  - {{ name: a, key: \"header:X-Tenant\", rate: 1_000/m, routes: [shop.v1.OrderService/GetOrder] }}\n"
@@ -529,7 +565,7 @@ rate_limit_headers: some
     check(
         format!("{}{text}", SMALLEST.trim_start()),
         &[
-            "6:21: `addres` is not a key: address, route, global or one such as header:x-tenant",
+            "6:21: `addres` is not a key: address, identity, route, global or one such as header:x-tenant",
             "6:35: `100` is not a rate, such as 100/s, 6000/m or 1000/h",
             "7:13: `a` is there twice",
             "7:35: a rate of 0 admits nothing: at least 1 a period",
@@ -537,7 +573,7 @@ rate_limit_headers: some
             "7:56: a whole number from 1 to 16777216 is wanted here, not `0`",
             "7:67: `true` or `false` is wanted here, not `1`",
             "8:5: `name` is missing",
-            "8:12: `header:a b` is not a key: address, route, global or one such as header:x-tenant",
+            "8:12: `header:a b` is not a key: address, identity, route, global or one such as header:x-tenant",
             "8:44: a burst that takes more than 4 years to refill cannot be counted",
             "9:48: no route has the service `shop.v1.Order`; there are: shop.v1.OrderService",
             "9:63: the service `shop.v1.OrderService` has no method `Get`",
@@ -677,7 +713,9 @@ fn the_documentation_shows_every_key_with_its_default() {
     let examples = examples();
     let whole = |mark: &str| *examples.iter().find(|text| text.starts_with(mark)).unwrap();
     let (absent, options) = absent_keys(whole("# Every key of a gateway's file"), "gateway");
-    assert_eq!(absent, Vec::<String>::new());
+    // Other places for a secret; the page tells of each in words.
+    let instead = ["auth.api_keys.keys[0].env", "auth.api_keys.keys[0].file", "auth.claims.secret.env"];
+    assert_eq!(absent, instead);
     assert_eq!((options.limits, options.timeouts), (Limits::default(), Timeouts::default()));
     assert_eq!(options.probes, Some(Probes::default()));
     let tls = options.listen[0].tls.clone().unwrap();

@@ -4,8 +4,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use aqueduct_runtime::task::{self, Owned};
 use aqueduct_telemetry::health::{Check, Health};
 
+use crate::auth;
 use crate::descriptors;
 use crate::edge::Edge;
 use crate::options::Options;
@@ -41,6 +43,8 @@ pub(crate) async fn follow(edge: Rc<Edge>) {
             (wanted, _) => told.clone_from(wanted),
         }
         let _watching = descriptors::watch(&edge, checks.descriptors);
+        let auth = Arc::clone(&edge.routes().compiled().auth);
+        let _keys = Owned::from(task::spawn_local("key-set", auth::follow(auth, options.timeouts.poll)));
         let active = Arc::clone(&edge.routes().compiled().tls);
         let _certificates = tls::watch(&edge, &options, &active);
         // Other descriptors of the same configuration are what is watched here, not a reason to begin anew.

@@ -1,7 +1,7 @@
 //! Where the gateway learns what services look like: descriptor sets, the files they are in, and gRPC server
 //! reflection. What is read again replaces the routes as a whole, and only when everything is good together.
 
-mod file;
+pub(crate) mod file;
 mod files;
 mod live;
 mod reflection;

@@ -11,6 +11,7 @@ use aqueduct_transcode::Transcoder;
 use tokio::sync::{Semaphore, watch};
 
 use crate::addresses::Addresses;
+use crate::auth::Tokens;
 use crate::compress;
 use crate::metrics::{Families, Metrics};
 use crate::options::Options;
@@ -52,6 +53,8 @@ pub(crate) struct Edge {
     /// Borrowed for one message at a time, never across an await.
     pub(crate) transcoder: RefCell<Transcoder>,
     pub(crate) compress: Rc<compress::Worker>,
+    /// Borrowed while one token is judged.
+    pub(crate) tokens: RefCell<Tokens>,
     routes: RefCell<Rc<Routes>>,
     newest: RefCell<watch::Receiver<Arc<Compiled>>>,
     in_flight: Cell<usize>,
@@ -70,6 +73,7 @@ impl Edge {
             access: shared.access.as_ref().map(AccessLog::per_worker),
             transcoder: RefCell::new(Transcoder::new()),
             compress: Rc::default(),
+            tokens: RefCell::default(),
             routes: RefCell::new(Routes::new(compiled, shared, &[])),
             newest: RefCell::new(newest),
             in_flight: Cell::new(0),

@@ -14,6 +14,7 @@ use http::{Method, Response, StatusCode, Uri};
 use http_body::Frame;
 use tokio::time::Instant;
 
+use crate::auth::{Authenticator, By, Identity};
 use crate::body::Body;
 use crate::client::{Busy, Client};
 use crate::compress::Algorithm;
@@ -24,6 +25,7 @@ use crate::reject::{Dialect, GRPC_STATUS, REJECT, Refusal, Reject};
 use crate::routes::MethodRoute;
 use crate::stage::Stage;
 use crate::stage::limit::{Asking, Budget, limit};
+use crate::stage::normalize;
 use crate::stage::normalize::caller::{Caller, REQUEST_ID};
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::gate::Permit;
@@ -43,6 +45,8 @@ pub(crate) struct Exchange {
     pub(crate) dialect: Dialect,
     /// Who asks, and under which id.
     pub(crate) caller: Caller,
+    /// Who it has proved to be.
+    pub(crate) identity: Option<Rc<Identity>>,
     pub(crate) context: Option<Context>,
     pub(crate) endpoint: Option<Rc<Endpoint>>,
     /// The place among the upstream's requests, until the answer is complete.
@@ -81,6 +85,7 @@ impl Exchange {
             uri: head.uri.clone(),
             dialect: Dialect::Json,
             caller: Caller::of(head, client, &edge.options()),
+            identity: None,
             context: None,
             endpoint: None,
             permit: None,
@@ -152,7 +157,13 @@ impl Exchange {
         if method.limits.is_empty() {
             return Ok(());
         }
-        let asking = Asking { address: self.caller.client.ip(), headers, method: &method.name };
+        let asking = Asking {
+            address: self.caller.client.ip(),
+            headers,
+            identity: self.identity.as_deref(),
+            certificate: self.caller.certificate.as_ref(),
+            method: &method.name,
+        };
         let result = limit(&method.limits, asking, self.since);
         let told = match (told, &result) {
             (RateLimitHeaders::All, Ok(budget)) => *budget,
@@ -168,6 +179,19 @@ impl Exchange {
     pub(crate) fn beside(&mut self, method: Option<&Rc<MethodRoute>>, headers: &HeaderMap) {
         self.beside = method.cloned();
         self.origin = headers.get(ORIGIN).cloned();
+    }
+
+    /// Tells the upstream who asks, in place of whatever the client says of it.
+    pub(crate) fn introduce(&self, auth: &Authenticator, method: &MethodRoute, headers: &mut HeaderMap) {
+        self.caller.write(headers);
+        normalize::vouch(headers, self.caller.certificate.as_ref());
+        let Some(identity) = &self.identity else { return };
+        if let (By::ApiKey, Some(keys)) = (identity.by, &auth.options.api_keys) {
+            headers.remove(&keys.header);
+        }
+        if let Some(signer) = &auth.signer {
+            signer.write(identity, (&method.name, self.caller.request_id.as_ref()), headers);
+        }
     }
 
     /// Waits before another attempt, without a place that others could use.

@@ -8,6 +8,7 @@
 //! `stage/`. The gateway knows nothing of any service: descriptors and routes are all it is told.
 
 mod addresses;
+mod auth;
 mod background;
 mod body;
 mod client;
@@ -55,8 +56,9 @@ pub use crate::descriptors::Descriptors;
 use crate::edge::Shared;
 use crate::metrics::Families;
 pub use crate::options::{
-    Compat, DotSegments, DoubleSlashes, EncodedSlashes, LimitKey, Limits, Listen, Network, Options, Paths,
-    Probes, Problem, RateLimit, RateLimitHeaders, Retries, Route, Timeouts, Upstream,
+    ApiKey, ApiKeys, Auth, AuthMode, Claims, Compat, DotSegments, DoubleSlashes, EncodedSlashes, Jwks, Jwt,
+    LimitKey, Limits, Listen, Network, Options, Paths, Probes, Problem, RateLimit, RateLimitHeaders, Retries,
+    Route, Secret, Timeouts, Upstream,
 };
 use crate::pool::Pool;
 use crate::sockets::Sockets;

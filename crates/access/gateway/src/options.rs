@@ -1,6 +1,7 @@
 //! What a gateway can be told, as plain values with their defaults and bounds. YAML lives in the binary; here is only
 //! what the values mean.
 
+mod auth;
 mod check;
 mod limit;
 mod outside;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use auth::{ApiKey, ApiKeys, Auth, AuthMode, Claims, Jwks, Jwt, Secret};
 pub use check::Problem;
 pub use limit::{LimitKey, RateLimit};
 pub use outside::{DotSegments, DoubleSlashes, EncodedSlashes, Network, Paths};
@@ -37,6 +39,8 @@ pub struct Options {
     pub timeouts: Timeouts,
     /// Where the health probes are; `None` switches them off.
     pub probes: Option<Probes>,
+    /// How clients prove who they are.
+    pub auth: Auth,
     /// Peers whose word on the client's address, host, scheme and request id counts.
     pub trusted_proxies: Vec<Network>,
     /// Whether each request has an `x-request-id`, sent upstream, back to the client and to the access log.
@@ -148,6 +152,8 @@ pub struct Route {
     pub cors: Option<Cors>,
     /// Which answers are compressed; `None`: none.
     pub compression: Option<Compression>,
+    /// Whether it wants to know who calls.
+    pub auth: AuthMode,
 }
 
 /// Whose conventions a transcoded route follows, where they differ.
@@ -190,6 +196,7 @@ impl Route {
             compat: Compat::Off,
             cors: None,
             compression: None,
+            auth: AuthMode::Off,
         }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) async fn handle<B: RequestBody>(
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let mut exchange = Exchange::begin(edge, client, &head);
-    let result = carry((edge, client), (head, body), &mut exchange).await;
+    let result = carry(edge, (head, body), &mut exchange).await;
     exchange.respond(result)
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn refuse(
 }
 
 async fn carry<B: RequestBody>(
-    (edge, client): (&Rc<Edge>, &Client),
+    edge: &Rc<Edge>,
     (mut head, body): (Parts, B),
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, Reject> {
@@ -65,6 +65,8 @@ async fn carry<B: RequestBody>(
     };
     exchange.routed(method, &head.headers)?;
     normalize::check_binary(&head.headers)?;
+
+    exchange.identity = route::auth::authenticate((edge, &routes), method.route.auth, &head.headers)?;
 
     exchange.enter(Stage::Limit);
     exchange.limit(method, &head.headers, routes.options().rate_limit_headers)?;
@@ -103,8 +105,7 @@ async fn carry<B: RequestBody>(
             exchange.endpoint = Some(Rc::clone(endpoint));
             // Made anew for each attempt: another one is rare, and keeping a copy would cost every request.
             let mut headers = normalize::outbound(&head.headers, kind, &context);
-            normalize::vouch(&mut headers, client.identity());
-            exchange.caller.write(&mut headers);
+            exchange.introduce(&routes.compiled().auth, method, &mut headers);
             let call = Call { path: method.path.clone(), headers, deadline };
             let result = match forward::forward(endpoint, call, &mut payload).await {
                 Ok(answer) => rendered(answer, asked.as_ref().zip(form), (deadline, &fault), exchange).await,

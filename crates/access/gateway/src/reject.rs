@@ -137,6 +137,13 @@ impl Reject {
         self
     }
 
+    /// One of the ways to prove who one is.
+    #[must_use]
+    pub(crate) fn with_challenge(mut self, challenge: HeaderValue) -> Self {
+        self.0.headers.append(WWW_AUTHENTICATE, challenge);
+        self
+    }
+
     #[must_use]
     pub(crate) fn with_retry_after(mut self, seconds: u16) -> Self {
         self.0.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -205,6 +212,7 @@ impl Reject {
                 response.headers_mut().insert(CONTENT_TYPE, APPLICATION_JSON);
                 if compat == Compat::GrpcGateway
                     && inner.code == Code::Unauthenticated
+                    && inner.reason == UPSTREAM
                     && let Ok(challenge) = HeaderValue::from_str(&inner.message)
                 {
                     response.headers_mut().insert(WWW_AUTHENTICATE, challenge);

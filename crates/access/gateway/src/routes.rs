@@ -10,6 +10,7 @@ use aqueduct_transcode::{Binding, Router, Schema};
 use foldhash::fast::RandomState;
 use http::uri::PathAndQuery;
 
+use crate::auth::Authenticator;
 use crate::descriptors::Sets;
 use crate::edge::Shared;
 use crate::metrics::MethodMetrics;
@@ -28,6 +29,7 @@ pub(crate) struct Compiled {
     pub(crate) schema: Schema,
     pub(crate) router: Router,
     pub(crate) tls: Arc<Active>,
+    pub(crate) auth: Arc<Authenticator>,
     /// In the order of the options.
     pub(crate) limits: Vec<Arc<Table>>,
     unread: Box<[Unread]>,
@@ -46,13 +48,13 @@ impl Compiled {
         options: Arc<Options>,
         sets: Sets,
         (schema, router): (Schema, Router),
-        (tls, limits): (Arc<Active>, Vec<Arc<Table>>),
+        (tls, auth, limits): (Arc<Active>, Arc<Authenticator>, Vec<Arc<Table>>),
     ) -> Self {
         let unread = options.routes.iter().filter(|route| schema.service(&route.service).is_none());
         let unread = unread
             .map(|route| Unread { service: route.service.clone(), upstream: route.upstream.clone() })
             .collect();
-        Self { options, sets, schema, router, tls, limits, unread }
+        Self { options, sets, schema, router, tls, auth, limits, unread }
     }
 }
 

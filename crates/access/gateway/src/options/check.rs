@@ -7,6 +7,7 @@ use aqueduct_transcode::{Method, Router, Schema, Service};
 use bytes::Bytes;
 
 use super::{Options, Retries, Route};
+use crate::auth::Authenticator;
 use crate::compress::Compression;
 use crate::cors::Cors;
 use crate::descriptors::Sets;
@@ -71,7 +72,10 @@ impl Options {
             (Ok(made), Ok(tls)) => {
                 let tls = before.map_or_else(|| Arc::clone(&tls), |before| tls.after(&before.tls, self));
                 let limits = Table::all(&self.rate_limits, before.map_or(&[], |before| &before.limits));
-                Ok(Compiled::new(Arc::clone(self), sets, made, (tls, limits)))
+                // With the keys that were read since.
+                let auth = before.map(|before| &before.auth).filter(|auth| auth.options == self.auth);
+                let auth = auth.map_or_else(|| Arc::new(Authenticator::new(&self.auth)), Arc::clone);
+                Ok(Compiled::new(Arc::clone(self), sets, made, (tls, auth, limits)))
             }
             (checked, tls) => {
                 let mut problems = checked.err().unwrap_or_default();
@@ -103,6 +107,7 @@ impl Options {
         self.check_upstreams(&mut problem);
         let schema = self.schema(sets, &mut problem);
         let router = self.router(schema.as_ref(), sets, &mut problem);
+        self.check_auth(&mut problem);
         self.check_rate_limits(schema.as_ref(), &mut problem);
         match (schema, router) {
             (Some(schema), Some(router)) if problems.is_empty() => Ok((schema, router)),

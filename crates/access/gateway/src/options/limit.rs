@@ -38,6 +38,8 @@ pub enum LimitKey {
     Route,
     /// Each client address; of IPv6 each /64.
     Address,
+    /// Each client that has proved who it is, by its subject or the id of its key; others by their address.
+    Identity,
     /// Each value of this header; requests without it by their address.
     Header(HeaderName),
 }

@@ -12,6 +12,7 @@ use aqueduct_transcode::Code;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
+use crate::auth::Identity;
 use crate::metrics::LimitMetrics;
 use crate::options::{LimitKey, RateLimit};
 use crate::reject::Reject;
@@ -76,6 +77,9 @@ pub(crate) struct Limit {
 pub(crate) struct Asking<'a> {
     pub(crate) address: IpAddr,
     pub(crate) headers: &'a HeaderMap,
+    pub(crate) identity: Option<&'a Identity>,
+    /// Who its certificate says it is.
+    pub(crate) certificate: Option<&'a HeaderValue>,
     /// The gRPC method, `shop.v1.OrderService/GetOrder`.
     pub(crate) method: &'a str,
 }
@@ -154,6 +158,11 @@ fn key<'a>(key: &LimitKey, asking: Asking<'a>) -> Cow<'a, [u8]> {
         LimitKey::Global => Cow::Borrowed(b""),
         LimitKey::Route => Cow::Borrowed(asking.method.as_bytes()),
         LimitKey::Address => Cow::Owned(address(asking.address).to_vec()),
+        LimitKey::Identity => match (asking.identity, asking.certificate) {
+            (Some(identity), _) => Cow::Borrowed(identity.name.as_bytes()),
+            (None, Some(certificate)) => Cow::Owned([b"cert:", certificate.as_bytes()].concat()),
+            (None, None) => Cow::Owned(address(asking.address).to_vec()),
+        },
         LimitKey::Header(name) => match asking.headers.get(name) {
             Some(value) => Cow::Borrowed(value.as_bytes()),
             None => Cow::Owned(address(asking.address).to_vec()),
@@ -201,7 +210,13 @@ mod tests {
         if let Some(value) = header {
             headers.insert("x-api-key", HeaderValue::from_static(value));
         }
-        let asking = Asking { address: ip.parse().unwrap(), headers: &headers, method: "a.B/C" };
+        let asking = Asking {
+            address: ip.parse().unwrap(),
+            headers: &headers,
+            identity: None,
+            certificate: None,
+            method: "a.B/C",
+        };
         key(of, asking).into_owned()
     }
 
@@ -232,7 +247,13 @@ mod tests {
         let shadow = RateLimit { shadow: true, ..by(LimitKey::Global, 1) };
         let (limits, registry) = limits(&[by(LimitKey::Global, 5), by(LimitKey::Address, 3), shadow]);
         let headers = HeaderMap::new();
-        let asking = Asking { address: IpAddr::from([192, 0, 2, 1]), headers: &headers, method: "m" };
+        let asking = Asking {
+            address: IpAddr::from([192, 0, 2, 1]),
+            headers: &headers,
+            identity: None,
+            certificate: None,
+            method: "m",
+        };
         for left in [2, 1, 0] {
             let budget = limit(&limits, asking, Instant::now()).unwrap().unwrap();
             assert_eq!((budget.limit, budget.remaining, budget.reset), (3, left, 3 - left));

@@ -1,5 +1,7 @@
 //! `route`: which gRPC method a request is for, by its `google.api.http` binding or by its gRPC path.
 
+pub(crate) mod auth;
+
 use std::rc::Rc;
 
 use aqueduct_transcode::{Code, Lookup, Match};

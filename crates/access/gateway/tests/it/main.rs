@@ -3,6 +3,7 @@
 
 mod access_log;
 mod admit;
+mod auth;
 mod backend;
 mod compat;
 mod compression;

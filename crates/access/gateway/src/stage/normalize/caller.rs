@@ -30,6 +30,8 @@ pub(crate) struct Caller {
     pub(crate) client: SocketAddr,
     /// `None` when ids are switched off.
     pub(crate) request_id: Option<HeaderValue>,
+    /// Who its certificate says it is.
+    pub(crate) certificate: Option<HeaderValue>,
     chain: HeaderValue,
     proto: HeaderValue,
     host: Option<HeaderValue>,
@@ -42,6 +44,7 @@ impl Caller {
         let mut caller = Self {
             client: peer,
             request_id: None,
+            certificate: client.identity().cloned(),
             chain: client.forwarded().clone(),
             proto: client.scheme(),
             host: authority(head),
