@@ -76,13 +76,11 @@ fn secret(value: &Value<'_>, fields: &mut Fields<'_>, (base, needed): (&Path, bo
     let bytes = match (env, file) {
         (Some(env), None) if needed => {
             let name = env.text()?;
-            match std::env::var(name) {
-                Ok(secret) => secret.into_bytes(),
-                Err(_) => {
-                    env.problem(format!("the environment has no variable `{name}`"));
-                    return None;
-                }
-            }
+            let Ok(secret) = std::env::var(name) else {
+                env.problem(format!("the environment has no variable `{name}`"));
+                return None;
+            };
+            secret.into_bytes()
         }
         (None, Some(file)) if needed => whole(&file, base, MAX_SECRET)?,
         (None, None) if !needed => return None,

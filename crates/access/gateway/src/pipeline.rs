@@ -1,5 +1,6 @@
 //! The way of one request, from its head to the head of its answer. `docs/life-of-a-request.md` is its long form.
 
+use std::pin::pin;
 use std::rc::Rc;
 
 use http::request::Parts;
@@ -11,7 +12,7 @@ use crate::client::Client;
 use crate::edge::Edge;
 use crate::exchange::Exchange;
 use crate::outgoing::{Fault, Outgoing};
-use crate::reject::{Dialect, Reject};
+use crate::reject::Reject;
 use crate::retry::Attempts;
 use crate::stage::forward::{Call, Payload, RequestBody};
 use crate::stage::normalize::Outbound;
@@ -79,54 +80,51 @@ async fn carry<B: RequestBody>(
         return Err(Reject::deadline(Stage::Deadline));
     }
 
-    let work = async {
-        let upstream = &method.upstream;
-        let mut endpoint = place(upstream, None, exchange).await?;
+    let done = {
+        // Pinned here: as an argument of the timeout it would be copied, kilobytes for each request.
+        let work = pin!(async {
+            let upstream = &method.upstream;
+            let mut endpoint = place(upstream, None, exchange).await?;
 
-        exchange.enter(Stage::Transcode);
-        let compat = method.route.compat;
-        let asked = found.as_ref().map(|found| Asked { edge, routes: &routes, found, head: &head, compat });
-        let form = asked.as_ref().map(Asked::form).transpose()?;
-        let (mut payload, kind) = match &asked {
-            Some(asked) => {
-                let (payload, length) = asked.payload(body).await?;
-                exchange.bytes_in = length as u64;
-                (payload, Outbound::transcoded(compat))
+            exchange.enter(Stage::Transcode);
+            let compat = method.route.compat;
+            let asked =
+                found.as_ref().map(|found| Asked { edge, routes: &routes, found, head: &head, compat });
+            let form = asked.as_ref().map(Asked::form).transpose()?;
+            let (mut payload, kind) = outgoing(asked.as_ref(), body, exchange).await?;
+            let fault = payload.fault();
+            exchange.upload = fault.clone();
+
+            let safe = found.as_ref().is_some_and(|found| found.binding.http_method() == "GET");
+            let mut attempts = Attempts::begin(method, safe, deadline);
+            loop {
+                exchange.enter(Stage::Forward);
+                exchange.endpoint = Some(Rc::clone(endpoint));
+                // Made anew for each attempt: another one is rare, and keeping a copy would cost every request.
+                let mut headers = normalize::outbound(&head.headers, kind, &context);
+                exchange.introduce(&routes.compiled().auth, method, &mut headers);
+                let call = Call { path: method.path.clone(), headers, deadline };
+                let result = match forward::forward(endpoint, call, &mut payload).await {
+                    Ok(answer) => {
+                        rendered(answer, asked.as_ref().zip(form), (deadline, &fault), exchange).await
+                    }
+                    Err(upstream) => Err(upstream),
+                };
+                let Err(reject) = result else { return result };
+                let Some(pause) = attempts.another(&reject, payload.is_whole()) else {
+                    return Err(fault.or(reject));
+                };
+                exchange.wait_out(pause).await;
+                endpoint = place(upstream, Some(endpoint), exchange).await?;
             }
-            None => passed_through(exchange.dialect, body),
-        };
-        let fault = payload.fault();
-        exchange.upload = fault.clone();
-
-        let safe = found.as_ref().is_some_and(|found| found.binding.http_method() == "GET");
-        let mut attempts = Attempts::begin(method, safe, deadline);
-        loop {
-            exchange.enter(Stage::Forward);
-            exchange.endpoint = Some(Rc::clone(endpoint));
-            // Made anew for each attempt: another one is rare, and keeping a copy would cost every request.
-            let mut headers = normalize::outbound(&head.headers, kind, &context);
-            exchange.introduce(&routes.compiled().auth, method, &mut headers);
-            let call = Call { path: method.path.clone(), headers, deadline };
-            let result = match forward::forward(endpoint, call, &mut payload).await {
-                Ok(answer) => rendered(answer, asked.as_ref().zip(form), (deadline, &fault), exchange).await,
-                Err(upstream) => Err(upstream),
-            };
-            let Err(reject) = result else { return result };
-            let Some(pause) = attempts.another(&reject, payload.is_whole()) else {
-                return Err(fault.or(reject));
-            };
-            exchange.wait_out(pause).await;
-            endpoint = place(upstream, Some(endpoint), exchange).await?;
+        });
+        match deadline {
+            None => Some(work.await),
+            Some(deadline) => tokio::time::timeout_at(deadline, work).await.ok(),
         }
     };
-    match deadline {
-        None => work.await,
-        Some(deadline) => match tokio::time::timeout_at(deadline, work).await {
-            Ok(result) => result,
-            // Whatever was waiting is dropped, which resets the upstream's stream.
-            Err(_) => Err(Reject::deadline(exchange.stage())),
-        },
-    }
+    // Whatever was waiting is dropped, which resets the upstream's stream.
+    done.unwrap_or_else(|| Err(Reject::deadline(exchange.stage())))
 }
 
 /// The endpoint that gets the next attempt, and a place for it among the upstream's requests.
@@ -161,10 +159,19 @@ async fn rendered(
     }
 }
 
-/// The messages of a call that is gRPC already, in one form or the other.
-fn passed_through<B: RequestBody>(dialect: Dialect, body: B) -> (Payload<B>, Outbound) {
-    match dialect.web() {
+/// The messages of the call, and what it is made from.
+async fn outgoing<B: RequestBody>(
+    asked: Option<&Asked<'_>>,
+    body: B,
+    exchange: &mut Exchange,
+) -> Result<(Payload<B>, Outbound), Reject> {
+    if let Some(asked) = asked {
+        let (payload, length) = asked.payload(body).await?;
+        exchange.bytes_in = length as u64;
+        return Ok((payload, Outbound::transcoded(asked.compat)));
+    }
+    Ok(match exchange.dialect.web() {
         Some(web) => (Payload::Stream(Outgoing::web(body, web)), Outbound::GrpcWeb),
         None => (Payload::Stream(Outgoing::grpc(body)), Outbound::Grpc),
-    }
+    })
 }

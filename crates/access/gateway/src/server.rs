@@ -189,7 +189,8 @@ async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(
 ) {
     let service = service_fn(|request| {
         let (edge, client) = (Rc::clone(edge), Rc::clone(client));
-        async move { Ok::<_, Infallible>(pipeline::handle(&edge, &client, request).await) }
+        // In a box, since hyper moves it about: kilobytes each time.
+        Box::pin(async move { Ok::<_, Infallible>(pipeline::handle(&edge, &client, request).await) })
     });
     let options = edge.options();
     let connection = http2_builder(&options.limits).serve_connection(TokioIo::new(socket), service);

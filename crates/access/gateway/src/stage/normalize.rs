@@ -96,9 +96,12 @@ impl Outbound {
     }
 }
 
+/// Headers of a call that are the gateway's, about.
+const OURS: usize = 8;
+
 /// The headers of the upstream call: those of the client that may pass the trust boundary, then ours.
 pub(crate) fn outbound(inbound: &HeaderMap, kind: Outbound, context: &Context) -> HeaderMap {
-    let mut out = HeaderMap::with_capacity(inbound.len() + 4);
+    let mut out = HeaderMap::with_capacity(inbound.len() + OURS);
     let named = ConnectionOptions::of(inbound);
     for (name, value) in inbound.iter().filter(|(name, _)| !named.contains(name)) {
         if kind == Outbound::Compat {
