@@ -8,7 +8,7 @@ use aqueduct_runtime::context::Context;
 use aqueduct_telemetry::access::{self, Entry};
 use aqueduct_transcode::Code;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, ORIGIN};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{Method, Response, StatusCode, Uri};
 use http_body::Frame;
@@ -19,7 +19,7 @@ use crate::body::Body;
 use crate::client::{Busy, Client};
 use crate::compress::Algorithm;
 use crate::edge::Edge;
-use crate::options::{Compat, RateLimitHeaders};
+use crate::options::{AuthMode, Compat, RateLimitHeaders};
 use crate::outgoing::Fault;
 use crate::reject::{Dialect, GRPC_STATUS, REJECT, Refusal, Reject};
 use crate::routes::MethodRoute;
@@ -182,12 +182,26 @@ impl Exchange {
     }
 
     /// Tells the upstream who asks, in place of whatever the client says of it.
-    pub(crate) fn introduce(&self, auth: &Authenticator, method: &MethodRoute, headers: &mut HeaderMap) {
+    pub(crate) fn introduce(
+        &self,
+        auth: &Authenticator,
+        method: &MethodRoute,
+        inbound: &HeaderMap,
+        headers: &mut HeaderMap,
+    ) {
         self.caller.write(headers);
         normalize::vouch(headers, self.caller.certificate.as_ref());
-        let Some(identity) = &self.identity else { return };
-        if let (By::ApiKey, Some(keys)) = (identity.by, &auth.options.api_keys) {
+        if method.route.auth == AuthMode::Off {
+            return;
+        }
+        // Of credentials only the token that was verified goes on, whatever else they came in.
+        headers.remove(AUTHORIZATION);
+        if let Some(keys) = &auth.options.api_keys {
             headers.remove(&keys.header);
+        }
+        let Some(identity) = &self.identity else { return };
+        if let (By::Jwt, Some(token)) = (identity.by, inbound.get(AUTHORIZATION)) {
+            headers.insert(AUTHORIZATION, token.clone());
         }
         if let Some(signer) = &auth.signer {
             signer.write(identity, (&method.name, self.caller.request_id.as_ref()), headers);

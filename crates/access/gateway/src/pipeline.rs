@@ -67,10 +67,13 @@ async fn carry<B: RequestBody>(
     exchange.routed(method, &head.headers)?;
     normalize::check_binary(&head.headers)?;
 
-    exchange.identity = route::auth::authenticate((edge, &routes), method.route.auth, &head.headers)?;
+    let known = route::auth::authenticate((edge, &routes), method.route.auth, &head.headers);
+    exchange.identity = known.as_ref().map_or(None, Option::clone);
 
     exchange.enter(Stage::Limit);
     exchange.limit(method, &head.headers, routes.options().rate_limit_headers)?;
+    // Only now: whoever tries keys is charged for it.
+    known?;
 
     exchange.enter(Stage::Deadline);
     let deadline =
@@ -102,7 +105,7 @@ async fn carry<B: RequestBody>(
                 exchange.endpoint = Some(Rc::clone(endpoint));
                 // Made anew for each attempt: another one is rare, and keeping a copy would cost every request.
                 let mut headers = normalize::outbound(&head.headers, kind, &context);
-                exchange.introduce(&routes.compiled().auth, method, &mut headers);
+                exchange.introduce(&routes.compiled().auth, method, &head.headers, &mut headers);
                 let call = Call { path: method.path.clone(), headers, deadline };
                 let result = match forward::forward(endpoint, call, &mut payload).await {
                     Ok(answer) => {

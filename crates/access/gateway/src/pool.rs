@@ -85,7 +85,10 @@ impl Pool {
 
     /// Lets the workers accept.
     pub(crate) fn open(&self) {
-        self.publish(&self.state());
+        let mut state = self.state();
+        let workers = state.active.len();
+        state.sockets = std::mem::take(&mut state.sockets).grown(workers);
+        self.publish(&state);
     }
 
     fn publish(&self, state: &State) {
@@ -150,7 +153,7 @@ impl Pool {
         publish();
         state.active.extend(added);
         let retired = state.active.split_off(workers);
-        state.sockets = sockets;
+        state.sockets = sockets.grown(workers);
         // First the others take their sockets.
         self.publish(&state);
         for worker in &retired {

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_runtime::drain::Drain;
@@ -28,6 +29,7 @@ use crate::options::{Limits, Timeouts};
 use crate::pipeline;
 use crate::places::Place;
 use crate::reject::Reject;
+use crate::tls::Acceptor;
 
 /// The pause after an accept failed, for instance for want of file descriptors: trying at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -44,6 +46,8 @@ pub(crate) async fn accept(
     mut ended: oneshot::Receiver<()>,
 ) {
     let _accepting = drain.guard();
+    // Who is still in the queue of an address that is configured no more is spoken to as before, not without TLS.
+    let mut tls = edge.routes().compiled().tls.acceptor(configured).cloned();
     loop {
         let accepted = async {
             // At the limit new connections wait in the kernel's queue.
@@ -59,15 +63,19 @@ pub(crate) async fn accept(
         };
         match accepted {
             Ok((stream, address)) => {
-                let most = edge.routes().options().limits.connections_per_address;
+                let routes = edge.routes();
+                if routes.options().listen.iter().any(|listen| listen.address == configured) {
+                    tls = routes.compiled().tls.acceptor(configured).cloned();
+                }
+                let most = routes.options().limits.connections_per_address;
                 let Some(of_address) = edge.shared.addresses.enter(address.ip(), most) else {
                     edge.metrics.over_address.inc();
                     continue;
                 };
                 let (guard, place) = (drain.guard(), Place::take(&edge));
-                let (edge, drain) = (Rc::clone(&edge), drain.clone());
+                let (edge, drain, tls) = (Rc::clone(&edge), drain.clone(), tls.clone());
                 task::spawn_local("client-connection", async move {
-                    serve(&edge, (stream, address), configured, &drain).await;
+                    serve(&edge, (stream, address), tls, &drain).await;
                     drop((place, of_address, guard));
                 });
             }
@@ -83,7 +91,7 @@ pub(crate) async fn accept(
 async fn serve(
     edge: &Rc<Edge>,
     (stream, address): (TcpStream, SocketAddr),
-    configured: SocketAddr,
+    acceptor: Option<Arc<Acceptor>>,
     drain: &Drain,
 ) {
     if stream.set_nodelay(true).is_err() {
@@ -91,7 +99,6 @@ async fn serve(
         return;
     }
     let client = Client::new(address);
-    let acceptor = edge.routes().compiled().tls.acceptor(configured).cloned();
     match acceptor {
         None => talk(edge, &client, Socket::new(stream, Rc::clone(&client)), None, drain).await,
         // On the heap, so that plain connections do not keep room for it.

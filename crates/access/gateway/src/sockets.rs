@@ -82,7 +82,6 @@ impl Sockets {
             match found {
                 Some(group) => {
                     changed.groups.push(Group { asked: listen.address, ..group });
-                    changed.grow_last(workers);
                 }
                 None => match claim(listen.address, workers) {
                     Ok((address, listeners)) => changed.add(listen.address, address, listeners),
@@ -96,21 +95,25 @@ impl Sockets {
         if problems.is_empty() { Ok(changed) } else { Err(problems) }
     }
 
-    /// A socket for each worker. Those that cannot be had are no failure: workers then share one.
-    fn grow_last(&mut self, workers: usize) {
-        let Some(Group { address, sockets, .. }) = self.groups.last_mut() else { return };
-        while sockets.len() < workers {
-            match listen::reuse_port(*address, BACKLOG) {
-                Ok(listener) => {
-                    sockets.push(Socket { id: self.next, listener: Arc::new(listener) });
-                    self.next += 1;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "no socket for each worker: some share one");
-                    return;
+    /// A socket for each worker, of every address. Only when somebody is about to accept from them: a socket that listens gets
+    /// connections. Those that cannot be had are no failure: workers then share one.
+    #[must_use]
+    pub(crate) fn grown(mut self, workers: usize) -> Self {
+        for Group { address, sockets, .. } in &mut self.groups {
+            while sockets.len() < workers {
+                match listen::reuse_port(*address, BACKLOG) {
+                    Ok(listener) => {
+                        sockets.push(Socket { id: self.next, listener: Arc::new(listener) });
+                        self.next += 1;
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "no socket for each worker: some share one");
+                        break;
+                    }
                 }
             }
         }
+        self
     }
 
     /// Where clients connect, in the order of the options.
@@ -167,7 +170,7 @@ mod tests {
         assert_eq!(ids(&first, 3), [[0, 3], [1, 4], [2, 5]]);
         let fewer = first.changed(&listen(2), 2).unwrap();
         assert_eq!(ids(&fewer, 2), [vec![0, 2, 3, 5], vec![1, 4]]);
-        let more = fewer.changed(&listen(2), 4).unwrap();
+        let more = fewer.changed(&listen(2), 4).unwrap().grown(4);
         assert_eq!(ids(&more, 4), [[0, 3], [1, 4], [2, 5], [6, 7]]);
         assert_eq!(more.addresses(), first.addresses());
         let one = more.changed(&listen(1), 1).unwrap();
@@ -184,7 +187,7 @@ mod tests {
         let addresses = first.addresses();
         // The second by its address, the first by a port 0.
         let named = [Listen::plain("127.0.0.1:0".parse().unwrap()), Listen::plain(addresses[1])];
-        let second = inherited.changed(&named, 3).unwrap();
+        let second = inherited.changed(&named, 3).unwrap().grown(3);
         assert_eq!(second.addresses(), addresses);
         assert_eq!(ids(&second, 3), [[0, 2], [1, 3], [4, 5]]);
         assert_eq!(second.changed(&named, 3).unwrap().addresses(), addresses, "and again");
@@ -194,7 +197,7 @@ mod tests {
     fn workers_share_a_socket_that_cannot_be_multiplied() {
         let lone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let named = [Listen::plain(lone.local_addr().unwrap())];
-        let shared = Sockets::inherited(vec![lone]).unwrap().changed(&named, 2).unwrap();
+        let shared = Sockets::inherited(vec![lone]).unwrap().changed(&named, 2).unwrap().grown(2);
         assert_eq!(ids(&shared, 2), [[0], [0]]);
     }
 

@@ -57,23 +57,19 @@ impl Active {
         if problems.is_empty() { Ok(active) } else { Err(problems) }
     }
 
-    /// The same with what goes on of `before`, which uses the options from now on: clients of an address that stays can
-    /// resume their sessions, and endpoints know how to connect.
-    pub(crate) fn after(self: &Arc<Self>, before: &Arc<Self>, options: &Options) -> Arc<Self> {
-        if Arc::ptr_eq(self, before) {
-            return Arc::clone(self);
-        }
+    /// The same with what goes on of what was made of the options `before`, which stays as it is: clients of an address that
+    /// stays can resume their sessions, and endpoints that are to be spoken to as before keep their connections.
+    pub(crate) fn after(self: &Arc<Self>, (before, old): (&Self, &Options), options: &Options) -> Arc<Self> {
         let acceptors = self.acceptors.iter().map(|(address, next)| {
             let tls = options.listen.iter().find(|listen| listen.address == *address);
             let tls = tls.and_then(|listen| listen.tls.as_ref());
-            let kept =
-                before.acceptor(*address).filter(|known| tls.is_some_and(|tls| known.replace(tls).is_ok()));
-            (*address, Arc::clone(kept.unwrap_or(next)))
+            let kept = before.acceptor(*address).zip(tls).and_then(|(known, tls)| known.successor(tls).ok());
+            (*address, kept.unwrap_or_else(|| Arc::clone(next)))
         });
         let connectors = self.connectors.iter().map(|(name, next)| {
-            let tls = options.upstreams.get(name).and_then(|upstream| upstream.tls.as_ref());
-            let kept =
-                before.connector(name).filter(|known| tls.is_some_and(|tls| known.replace(tls).is_ok()));
+            let tls =
+                |options: &Options| options.upstreams.get(name).and_then(|upstream| upstream.tls.clone());
+            let kept = before.connector(name).filter(|_| tls(old) == tls(options));
             (name.clone(), Arc::clone(kept.unwrap_or(next)))
         });
         Arc::new(Self { acceptors: acceptors.collect(), connectors: connectors.collect() })

@@ -19,6 +19,7 @@ use crate::reject::Reject;
 
 pub(crate) use self::body::Incoming;
 pub(crate) use self::connection::{Host, grace, serve};
+pub(crate) use self::syntax::is_authority;
 
 /// Who answers the requests of a connection.
 pub(crate) trait Service {

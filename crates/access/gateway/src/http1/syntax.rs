@@ -13,7 +13,7 @@ pub(super) fn is_text(byte: u8) -> bool {
 }
 
 /// `uri-host [":" port]`, not empty. A comma is legal in a name, but only ever seen where two hosts were joined.
-pub(super) fn is_authority(text: &[u8]) -> bool {
+pub(crate) fn is_authority(text: &[u8]) -> bool {
     let (host, port) = match text {
         [b'[', rest @ ..] => {
             let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };

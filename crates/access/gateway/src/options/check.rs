@@ -66,11 +66,13 @@ impl Options {
         let tls = match before {
             // Only the descriptors are others.
             Some(before) if Arc::ptr_eq(&before.options, self) => Ok(Arc::clone(&before.tls)),
-            _ => Active::new(self).map(Arc::new),
+            Some(before) => {
+                Active::new(self).map(|tls| Arc::new(tls).after((&before.tls, &before.options), self))
+            }
+            None => Active::new(self).map(Arc::new),
         };
         match (checked, tls) {
             (Ok(made), Ok(tls)) => {
-                let tls = before.map_or_else(|| Arc::clone(&tls), |before| tls.after(&before.tls, self));
                 let limits = Table::all(&self.rate_limits, before.map_or(&[], |before| &before.limits));
                 // With the keys that were read since.
                 let auth = before.map(|before| &before.auth).filter(|auth| auth.options == self.auth);

@@ -235,6 +235,16 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_is_an_identity_that_nobody_else_has() {
+        let (headers, name) = (HeaderMap::new(), HeaderValue::from_static("spiffe://shop/cart"));
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let asking =
+            Asking { address, headers: &headers, identity: None, certificate: Some(&name), method: "m" };
+        assert_eq!(*key(&LimitKey::Identity, asking), *b"cert:spiffe://shop/cart");
+        assert_eq!(keyed(&LimitKey::Identity, "::1", None), keyed(&LimitKey::Address, "::1", None));
+    }
+
+    #[test]
     fn a_missing_header_is_no_way_out() {
         let header = LimitKey::Header(HeaderName::from_static("x-api-key"));
         assert_eq!(keyed(&header, "::1", Some("k")), b"k");

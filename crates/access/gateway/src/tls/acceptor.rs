@@ -80,6 +80,16 @@ impl Acceptor {
         Ok(Self { active: RwLock::new(Active::new(options, None)?) })
     }
 
+    /// One with other options for the clients that this one has known: their sessions go on, where the rules for clients are
+    /// the same. This one stays as it is.
+    pub(crate) fn successor(self: &Arc<Self>, options: &Tls) -> Result<Arc<Self>, Vec<Wrong>> {
+        let active = self.active.read().unwrap_or_else(PoisonError::into_inner);
+        if active.options == *options {
+            return Ok(Arc::clone(self));
+        }
+        Ok(Arc::new(Self { active: RwLock::new(Active::new(options, Some(&active))?) }))
+    }
+
     /// Uses other options for the connections that begin from now on, or keeps those of before when something is wrong.
     pub(crate) fn replace(&self, options: &Tls) -> Result<(), Vec<Wrong>> {
         let next = Active::new(options, Some(&*self.active.read().unwrap_or_else(PoisonError::into_inner)))?;

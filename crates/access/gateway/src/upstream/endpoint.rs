@@ -24,14 +24,16 @@ pub(crate) struct Endpoint {
     dialing: Cell<bool>,
     /// Wakes those who wait for the dial in progress.
     dialed: Notify,
+    /// Why the last dial failed, if it did: so did those who waited for it.
+    failure: RefCell<Option<ConnectError>>,
     metrics: Rc<EndpointMetrics>,
 }
 
 /// Why there is no connection. Nothing was sent.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum ConnectError {
     #[error("cannot connect to {address}: {error}")]
-    Failed { address: String, error: std::io::Error },
+    Failed { address: String, error: Rc<std::io::Error> },
     #[error("cannot connect to {address}: no answer within {within:?}")]
     TimedOut { address: String, within: std::time::Duration },
 }
@@ -52,6 +54,7 @@ impl Endpoint {
             connections: RefCell::default(),
             dialing: Cell::new(false),
             dialed: Notify::new(),
+            failure: RefCell::default(),
             metrics,
         }))
     }
@@ -81,6 +84,9 @@ impl Endpoint {
                 return self.dial().await.map(|connection| connection.lease());
             }
             self.dialed.notified().await;
+            if let Some(failure) = self.failure.borrow().clone() {
+                return Err(failure);
+            }
         }
     }
 
@@ -126,11 +132,14 @@ impl Endpoint {
                 self.connections.borrow_mut().push(Rc::clone(&connection));
                 Ok(connection)
             }
-            Ok(Err(error)) => Err(ConnectError::Failed { address: self.address.clone(), error }),
+            Ok(Err(error)) => {
+                Err(ConnectError::Failed { address: self.address.clone(), error: Rc::new(error) })
+            }
             Err(_) => Err(ConnectError::TimedOut { address: self.address.clone(), within }),
         };
-        if result.is_err() {
+        if let Err(failure) = &result {
             self.metrics.connect_failures.inc();
+            self.failure.replace(Some(failure.clone()));
         }
         drop(dialing);
         result
@@ -154,6 +163,7 @@ struct Dialing<'a> {
 impl<'a> Dialing<'a> {
     fn begin(endpoint: &'a Endpoint) -> Self {
         endpoint.dialing.set(true);
+        endpoint.failure.take();
         Self { endpoint }
     }
 }

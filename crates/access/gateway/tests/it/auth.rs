@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aqueduct_gateway::{
-    ApiKey, ApiKeys, Auth, AuthMode, Claims, Cors, Jwks, Jwt, LimitKey, Options, RateLimit, Secret,
+    ApiKey, ApiKeys, Auth, AuthMode, Claims, Compat, Cors, Jwks, Jwt, LimitKey, Options, RateLimit, Secret,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -342,5 +342,31 @@ async fn grpc_clients_get_unauthenticated() {
         let (_, trailers) = grpc::call(&mut client, head, frame(&message("hi", 0))).await;
         assert_eq!(trailers["grpc-status"], status, "{trailers:?}");
         assert_eq!(trailers.contains_key("www-authenticate"), status == "16");
+    }
+}
+
+#[test]
+fn whoever_tries_keys_is_charged_for_it() {
+    let limit = RateLimit::new("tries", LimitKey::Address, 3, Duration::from_hours(1));
+    let setup = with(Auth { api_keys: Some(api_keys()), ..Auth::default() }, |options| {
+        options.rate_limits = vec![limit];
+    });
+    let mut client = setup.connect();
+    let statuses = [0; 5].map(|_| client.get("/v1/say/x", "x-api-key: guess\r\n").status);
+    assert_eq!(statuses, [401, 401, 401, 429, 429]);
+}
+
+#[test]
+fn of_credentials_only_what_was_verified_goes_on() {
+    for compat in [Compat::Off, Compat::GrpcGateway] {
+        let setup = with(Auth { api_keys: Some(api_keys()), ..Auth::default() }, |options| {
+            options.routes[0].compat = compat;
+        });
+        let forged = "authorization: Bearer forged\r\ngrpc-metadata-authorization: Bearer forged\r\n\
+                      grpc-metadata-x-api-key: w-secret\r\nx-api-key: m-secret\r\n";
+        assert_eq!(setup.connect().get("/v1/say/hi", forged).status, 200);
+        let headers = setup.backend.seen.headers.lock().unwrap();
+        let seen = headers.last().unwrap();
+        assert!(!seen.contains_key("authorization") && !seen.contains_key("x-api-key"), "{seen:?}");
     }
 }

@@ -138,6 +138,7 @@ fn clients_are_who_their_certificate_says_and_nobody_else() {
     ] {
         assert_eq!(ask(&setup, Some(&certificate)).unwrap().0, 200, "{expect}");
         assert_eq!(told(&setup).as_deref(), Some(expect));
+        assert_eq!(setup.backend.seen.headers.lock().unwrap().last().unwrap()["x-forwarded-proto"], "https");
     }
     let expired =
         clients.issue_with(&["cart.test"], |params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));

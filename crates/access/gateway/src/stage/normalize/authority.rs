@@ -3,32 +3,7 @@
 use http::header::HOST;
 use http::request::Parts;
 
-/// `uri-host [":" port]` (RFC 3986 section 3.2, without user information): a name, an IPv4 address or an IPv6 one in brackets.
-pub(crate) fn valid_authority(text: &[u8]) -> bool {
-    let (host, port) = match text {
-        [b'[', rest @ ..] => match rest.iter().position(|byte| *byte == b']') {
-            Some(end) => {
-                let (inside, behind) = rest.split_at(end);
-                let address = std::str::from_utf8(inside).ok().map(str::parse::<std::net::Ipv6Addr>);
-                if !matches!(address, Some(Ok(_))) {
-                    return false;
-                }
-                (&b"v6"[..], behind.get(1..).unwrap_or_default())
-            }
-            None => return false,
-        },
-        _ => text.split_at(text.iter().position(|byte| *byte == b':').unwrap_or(text.len())),
-    };
-    // `unreserved` and `sub-delims` of a registered name, but for what only breaks naive readers: a comma joins two hosts,
-    // and nobody's name has the quotes and brackets.
-    let named = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&*+=%".contains(byte);
-    let digits = match port {
-        [] => true,
-        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
-        _ => false,
-    };
-    !host.is_empty() && host.iter().all(named) && digits
-}
+pub(crate) use crate::http1::is_authority as valid_authority;
 
 /// RFC 9113 section 8.3.1: `:authority` and `Host`, where both are there, say the same.
 pub(crate) fn agrees(head: &Parts) -> bool {
