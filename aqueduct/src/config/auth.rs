@@ -3,18 +3,23 @@
 use std::path::Path;
 use std::time::Duration;
 
-use aqueduct_gateway::{ApiKey, ApiKeys, Auth, Claims, Jwks, Jwt, Options, Secret};
+use aqueduct_gateway::{ApiKey, ApiKeys, Auth, Claims, Jwks, JwksUrl, Jwt, Options, Secret};
 use http::header::HeaderName;
 
 use super::edge::beside;
 use super::read_at_most;
 use super::route::texts;
+use super::tls::pem;
 use super::value::{Fields, Value};
 
 /// The largest file of a secret.
 const MAX_SECRET: u64 = 64 << 10;
 /// The longest skew of clocks.
 const MAX_SKEW: Duration = Duration::from_hours(1);
+/// How often a key set is fetched, unless told otherwise, and what can be told.
+const REFRESH: Duration = Duration::from_mins(5);
+const FASTEST_REFRESH: Duration = Duration::from_secs(1);
+const SLOWEST_REFRESH: Duration = Duration::from_hours(24);
 
 /// Reads `auth`.
 pub(super) fn read(fields: &mut Fields<'_>, options: &mut Options, base: &Path) {
@@ -134,15 +139,35 @@ fn algorithm(value: &Value<'_>) -> Option<String> {
     value.one_of(&names.map(|name| (name, name))).map(str::to_owned)
 }
 
+/// `{ file }` or `{ url, every, ca }`.
 fn jwks(value: &Value<'_>, base: &Path) -> Option<Jwks> {
     let mut fields = value.fields("{ file: keys.json }")?;
-    let file = fields.require("file");
+    let [file, url, every, ca] = ["file", "url", "every", "ca"].map(|name| fields.get(name));
     fields.finish();
-    let file = file?;
-    let bytes = whole(&file, base, Jwks::MAX_BYTES as u64)?;
-    let path = beside(base, file.text()?);
-    // What came out of a pipe does not come again.
-    Some(Jwks { bytes: bytes.into(), file: path.is_file().then_some(path) })
+    match (file, url) {
+        (Some(file), None) => {
+            for fetched in [every, ca].iter().flatten() {
+                fetched
+                    .problem("this is for keys that come from a `url`; a file is read again when it changes");
+            }
+            let bytes = whole(&file, base, Jwks::MAX_BYTES as u64)?;
+            let path = beside(base, file.text()?);
+            // What came out of a pipe does not come again.
+            Some(Jwks::File { bytes: bytes.into(), file: path.is_file().then_some(path) })
+        }
+        (None, Some(url)) => {
+            let ca = ca.map(|ca| pem(&ca, base));
+            let every =
+                every.map_or(Some(REFRESH), |every| every.duration(FASTEST_REFRESH..=SLOWEST_REFRESH));
+            // The text is not repeated: somebody might have written a password in it.
+            let url = url.parsed(|text| text.parse().map_err(|error| format!("this is not a URL: {error}")));
+            Some(Jwks::Url(JwksUrl { url: url?, every: every?, ca }))
+        }
+        _ => {
+            value.problem("one of `file` and `url` tells where the keys are");
+            None
+        }
+    }
 }
 
 fn claims(value: &Value<'_>, base: &Path) -> Option<Claims> {

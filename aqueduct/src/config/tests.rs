@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aqueduct_gateway::{
-    Algorithm, Compression, Descriptors, DotSegments, DoubleSlashes, EncodedSlashes, LimitKey, Limits,
+    Algorithm, Compression, Descriptors, DotSegments, DoubleSlashes, EncodedSlashes, Jwks, LimitKey, Limits,
     Options, Paths, Probes, RateLimit, Retries, Timeouts,
 };
 use aqueduct_shop::proto::DESCRIPTOR_SET;
@@ -544,6 +544,59 @@ auth:
 }
 
 #[test]
+fn key_sets_come_from_a_file_or_a_url() {
+    let text = |jwks: &str| {
+        format!("{}auth: {{ jwt: {{ issuer: i, audience: [a], jwks: {jwks} }} }}\n", SMALLEST.trim_start())
+    };
+    let url = |jwks: &str| {
+        let folder = folder(text(jwks));
+        let options = read_gateway(&folder.path().join("c.yaml")).unwrap().options;
+        let Jwks::Url(found) = options.auth.jwt.unwrap().jwks else { panic!("{jwks}") };
+        (found.url.to_string(), found.every.as_secs(), found.ca.is_some())
+    };
+    let plain = "http://127.0.0.1:9/keys.json";
+    assert_eq!(url(&format!("{{ url: \"{plain}\" }}")), (plain.into(), 300, false));
+    assert_eq!(url("{ url: \"http://[::1]/k\", every: 1h }"), ("http://[::1]/k".into(), 3600, false));
+    let secure = "https://login.example/keys.json";
+    assert_eq!(url(&format!("{{ url: \"{secure}\", ca: cert.pem }}")), (secure.into(), 300, true));
+
+    let others = "whoever is on the way could put in keys of their own: https:// is wanted here, or http:// to a \
+                  loopback address such as 127.0.0.1";
+    let whole = "a whole URL is wanted here, such as https://login.example/keys.json";
+    for (jwks, expect) in [
+        ("{ url: \"http://login.example/keys\" }", &[&format!("5:55: {others}")[..]][..]),
+        ("{ url: \"http://10.0.0.1/keys\" }", &[&format!("5:55: {others}")]),
+        ("{ url: \"ftp://login.example/keys\" }", &[&format!("5:55: {others}")]),
+        ("{ url: /keys.json }", &[&format!("5:55: {whole}")]),
+        ("{ url: \"https://a b/\" }", &["5:55: this is not a URL: invalid uri character"]),
+        ("{ url: \"https://u:pw@a/\" }", &["5:55: credentials in a URL are not sent; leave them out"]),
+        (
+            "{ url: \"http://127.0.0.1/\", ca: cert.pem }",
+            &["5:80: plain http has no certificates to verify; leave it out"],
+        ),
+        (
+            "{ url: \"https://a/\", ca: claims.key }",
+            &["5:73: claims.key holds no certificate (-----BEGIN CERTIFICATE-----)"],
+        ),
+        (
+            "{ url: \"https://a/\", every: 1ms }",
+            &["5:76: a duration from 1s to 24h is wanted here, not `1ms`"],
+        ),
+        (
+            "{ url: \"https://a/\", file: keys.json }",
+            &["5:48: one of `file` and `url` tells where the keys are"],
+        ),
+        ("{}", &["5:48: one of `file` and `url` tells where the keys are"]),
+        (
+            "{ file: keys.json, every: 1m }",
+            &["5:74: this is for keys that come from a `url`; a file is read again when it changes"],
+        ),
+    ] {
+        check(text(jwks), expect);
+    }
+}
+
+#[test]
 fn rate_limits_are_read_and_judged() {
     let folder = folder(format!(
         "{SMALLEST}rate_limits:\n  - {{ name: a, key: \"header:X-Tenant\", rate: 1_000/m, routes: [shop.v1.OrderService/GetOrder] }}\n"
@@ -713,8 +766,15 @@ fn the_documentation_shows_every_key_with_its_default() {
     let examples = examples();
     let whole = |mark: &str| *examples.iter().find(|text| text.starts_with(mark)).unwrap();
     let (absent, options) = absent_keys(whole("# Every key of a gateway's file"), "gateway");
-    // Other places for a secret; the page tells of each in words.
-    let instead = ["auth.api_keys.keys[0].env", "auth.api_keys.keys[0].file", "auth.claims.secret.env"];
+    // Other places for a secret or a key set; the page tells of each in words.
+    let instead = [
+        "auth.api_keys.keys[0].env",
+        "auth.api_keys.keys[0].file",
+        "auth.jwt.jwks.url",
+        "auth.jwt.jwks.every",
+        "auth.jwt.jwks.ca",
+        "auth.claims.secret.env",
+    ];
     assert_eq!(absent, instead);
     assert_eq!((options.limits, options.timeouts), (Limits::default(), Timeouts::default()));
     assert_eq!(options.probes, Some(Probes::default()));

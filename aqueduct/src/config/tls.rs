@@ -77,7 +77,8 @@ fn nothing() -> Pem {
     Pem::text("", "")
 }
 
-fn pem(value: &Value<'_>, base: &Path) -> Pem {
+/// A file of certificates or a key.
+pub(super) fn pem(value: &Value<'_>, base: &Path) -> Pem {
     let Some(name) = value.text() else { return nothing() };
     let path = beside(base, name);
     match read_at_most(&path, Pem::MAX_BYTES as u64) {

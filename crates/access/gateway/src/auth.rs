@@ -2,6 +2,7 @@
 
 mod cache;
 mod claims;
+mod fetch;
 mod jwks;
 
 use std::path::Path;
@@ -15,13 +16,14 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Validation, decode_header};
 use ring::digest;
 use serde_json::{Map, Value};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 pub(crate) use cache::Tokens;
 pub(crate) use claims::Signer;
+pub(crate) use fetch::Source;
 pub(crate) use jwks::KeySet;
 
-use crate::options::{Auth, Jwks};
+use crate::options::{Auth, Jwks, JwksUrl};
 
 /// Bytes of a token.
 const LONGEST_TOKEN: usize = 16 << 10;
@@ -61,11 +63,14 @@ pub(crate) struct Authenticator {
     pub(crate) signer: Option<Signer>,
     validation: Validation,
     keys: watch::Sender<Arc<KeySet>>,
+    /// Tells that a token names a key that is not in the set.
+    wanted: Notify,
 }
 
 impl Authenticator {
-    /// The options have been checked: a key set that cannot be read has no keys.
-    pub(crate) fn new(options: &Auth) -> Self {
+    /// The options have been checked: a key set that cannot be read has no keys. One from a URL begins with the keys that
+    /// were fetched `before`, or with none.
+    pub(crate) fn new(options: &Auth, before: Option<&Self>) -> Self {
         jwks::use_ring();
         let mut validation = Validation::default();
         let mut keys = KeySet::default();
@@ -76,10 +81,34 @@ impl Authenticator {
             validation.set_issuer(&[&jwt.issuer]);
             validation.set_audience(&jwt.audiences);
             validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-            keys = KeySet::read(&jwt.jwks.bytes).unwrap_or_default();
+            keys = match &jwt.jwks {
+                Jwks::File { bytes, .. } => KeySet::read(bytes).unwrap_or_default(),
+                Jwks::Url(url) => before.and_then(|before| before.fetched(url)).unwrap_or_default(),
+            };
         }
         let signer = options.claims.as_ref().map(|claims| Signer::new(&claims.secret));
-        Self { options: options.clone(), signer, validation, keys: watch::Sender::new(Arc::new(keys)) }
+        let (options, keys) = (options.clone(), watch::Sender::new(Arc::new(keys)));
+        Self { options, signer, validation, keys, wanted: Notify::new() }
+    }
+
+    /// The keys that were fetched from this URL.
+    fn fetched(&self, from: &JwksUrl) -> Option<KeySet> {
+        match &self.options.jwt.as_ref()?.jwks {
+            Jwks::Url(known) if known.url == from.url => Some((**self.keys.borrow()).clone()),
+            _ => None,
+        }
+    }
+
+    /// Uses these keys from now on.
+    fn replace(&self, keys: KeySet) {
+        self.keys.send_if_modified(|old| {
+            let new = **old != keys;
+            if new {
+                tracing::info!(keys = keys.len(), "the key set has changed");
+                *old = Arc::new(keys);
+            }
+            new
+        });
     }
 
     /// Who a token is of. What was verified before and has not expired is not verified again, as long as the keys are the same.
@@ -106,7 +135,13 @@ impl Authenticator {
         if header.crit.is_some() || !self.validation.algorithms.contains(&header.alg) {
             return Err("malformed");
         }
-        let key = keys.find(header.kid.as_deref(), header.alg).ok_or("unknown_key")?;
+        let Some(key) = keys.find(header.kid.as_deref(), header.alg) else {
+            // Without any keys they are being fetched already.
+            if header.kid.is_some() && keys.len() > 0 {
+                self.wanted.notify_one();
+            }
+            return Err("unknown_key");
+        };
         // The library wants all algorithms to be of the key's family.
         let validation = Validation { algorithms: vec![header.alg], ..self.validation.clone() };
         let data = jsonwebtoken::decode::<Map<String, Value>>(token, key, &validation);
@@ -124,11 +159,6 @@ impl Authenticator {
         let wanted = self.options.claims.iter().flat_map(|claims| &claims.names);
         let claims = wanted.filter_map(|name| all.remove_entry(name)).collect();
         Ok((Identity { name, by: By::Jwt, subject, claims }, until))
-    }
-
-    /// Where the key set is read again.
-    fn file(&self) -> Option<&Path> {
-        self.options.jwt.as_ref()?.jwks.file.as_deref()
     }
 }
 
@@ -151,12 +181,34 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     digest.as_ref().try_into().unwrap_or([0; 32])
 }
 
-/// Reads the key set again when its file changes. What is no key set changes nothing.
-pub(crate) async fn follow(auth: Arc<Authenticator>, every: Duration) {
-    let Some(path) = auth.file().map(Path::to_owned) else { return };
-    let (mut file, mut told) = (Watched::new(path, Jwks::MAX_BYTES as u64), None);
+/// What is wrong with the key set, told once.
+#[derive(Debug, Default)]
+struct Trouble(Option<String>);
+
+impl Trouble {
+    fn tell(&mut self, error: String) {
+        if self.0.as_ref() != Some(&error) {
+            tracing::warn!(%error, "the key set cannot be read; the one before stays");
+            self.0 = Some(error);
+        }
+    }
+}
+
+/// Keeps the key set up to date. What is no key set changes nothing.
+pub(crate) async fn follow(auth: Arc<Authenticator>, poll: Duration) {
+    match auth.options.jwt.as_ref().map(|jwt| &jwt.jwks) {
+        Some(Jwks::File { file: Some(path), .. }) => follow_file(&auth, path, poll).await,
+        Some(Jwks::Url(url)) => fetch::follow(&auth, url, poll).await,
+        _ => {}
+    }
+}
+
+/// Reads the key set again when its file changes.
+async fn follow_file(auth: &Authenticator, path: &Path, poll: Duration) {
+    let mut file = Watched::new(path.to_owned(), Jwks::MAX_BYTES as u64);
+    let mut trouble = Trouble::default();
     loop {
-        tokio::time::sleep(every).await;
+        tokio::time::sleep(poll).await;
         let look = move || {
             let found = file.look();
             (file, found)
@@ -164,28 +216,17 @@ pub(crate) async fn follow(auth: Arc<Authenticator>, every: Duration) {
         // The runtime ends.
         let Ok((looked, found)) = tokio::task::spawn_blocking(look).await else { return };
         file = looked;
-        let error = match found {
+        let read = match found {
             Ok(None) => continue,
-            Ok(Some(bytes)) => match KeySet::read(&bytes) {
-                Ok(keys) => {
-                    auth.keys.send_if_modified(|old| {
-                        let new = **old != keys;
-                        if new {
-                            tracing::info!(keys = keys.len(), "the key set has changed");
-                            *old = Arc::new(keys);
-                        }
-                        new
-                    });
-                    told = None;
-                    continue;
-                }
-                Err(error) => error,
-            },
-            Err(error) => error.to_string(),
+            Ok(Some(bytes)) => KeySet::read(&bytes),
+            Err(error) => Err(error.to_string()),
         };
-        if told.as_ref() != Some(&error) {
-            tracing::warn!(%error, "the key set cannot be read; the one before stays");
-            told = Some(error);
+        match read {
+            Ok(keys) => {
+                auth.replace(keys);
+                trouble = Trouble::default();
+            }
+            Err(error) => trouble.tell(error),
         }
     }
 }

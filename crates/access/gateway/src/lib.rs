@@ -56,9 +56,9 @@ pub use crate::descriptors::Descriptors;
 use crate::edge::Shared;
 use crate::metrics::Families;
 pub use crate::options::{
-    ApiKey, ApiKeys, Auth, AuthMode, Claims, Compat, DotSegments, DoubleSlashes, EncodedSlashes, Jwks, Jwt,
-    LimitKey, Limits, Listen, Network, Options, Paths, Probes, Problem, RateLimit, RateLimitHeaders, Retries,
-    Route, Secret, Timeouts, Upstream,
+    ApiKey, ApiKeys, Auth, AuthMode, Claims, Compat, DotSegments, DoubleSlashes, EncodedSlashes, Jwks,
+    JwksUrl, Jwt, LimitKey, Limits, Listen, Network, Options, Paths, Probes, Problem, RateLimit,
+    RateLimitHeaders, Retries, Route, Secret, Timeouts, Upstream,
 };
 use crate::pool::Pool;
 use crate::sockets::Sockets;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use auth::{ApiKey, ApiKeys, Auth, AuthMode, Claims, Jwks, Jwt, Secret};
+pub use auth::{ApiKey, ApiKeys, Auth, AuthMode, Claims, Jwks, JwksUrl, Jwt, Secret};
 pub use check::Problem;
 pub use limit::{LimitKey, RateLimit};
 pub use outside::{DotSegments, DoubleSlashes, EncodedSlashes, Network, Paths};

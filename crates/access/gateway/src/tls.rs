@@ -24,7 +24,7 @@ use crate::tls::x509::Reading;
 pub use options::{ClientAuth, KeyPair, Pem, Tls, TlsVersion, UpstreamTls};
 
 pub(crate) use acceptor::Acceptor;
-pub(crate) use connector::Connector;
+pub(crate) use connector::{Connector, http1_client};
 pub(crate) use files::watch;
 
 /// What the options' TLS was made into. All workers share it.

@@ -29,7 +29,7 @@ pub(super) fn algorithm(name: &str) -> Option<Algorithm> {
 }
 
 /// The public keys of an issuer.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct KeySet(Vec<(Jwk, DecodingKey)>);
 
 impl PartialEq for KeySet {

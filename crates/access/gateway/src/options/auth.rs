@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Uri;
 use http::header::{AUTHORIZATION, HeaderName};
 
-use crate::auth::KeySet;
+use crate::auth::{KeySet, Source};
 use crate::options::Options;
+use crate::tls::Pem;
 
 /// How clients prove who they are. Which routes ask for it is said at the routes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -88,18 +90,42 @@ pub struct Jwt {
     pub clock_skew: Duration,
 }
 
-/// A key set, and where it is looked for again.
+/// Where a key set is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Jwks {
-    /// As it was read.
-    pub bytes: Bytes,
-    /// Read again when it changes.
-    pub file: Option<PathBuf>,
+pub enum Jwks {
+    /// Here.
+    File {
+        /// As it was read.
+        bytes: Bytes,
+        /// Read again when it changes.
+        file: Option<PathBuf>,
+    },
+    /// At a URL, fetched in the background. Until the first time there are no keys.
+    Url(JwksUrl),
+}
+
+/// A key set that is fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JwksUrl {
+    /// `https`, or `http` to a loopback address. Redirects are not followed.
+    pub url: Uri,
+    /// How often it is fetched again.
+    pub every: Duration,
+    /// Who may vouch for the server; `None`: whom the system trusts.
+    pub ca: Option<Pem>,
 }
 
 impl Jwks {
     /// The largest key set.
     pub const MAX_BYTES: usize = 1 << 20;
+
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        match self {
+            Self::File { bytes, .. } => KeySet::read(bytes).map(drop).map_err(|error| ("file", error)),
+            Self::Url(url) if url.every.is_zero() => Err(("every", "more than 0 is wanted here".into())),
+            Self::Url(url) => Source::new(url).map(drop),
+        }
+    }
 }
 
 /// What of the client's claims goes upstream, and how it is signed.
@@ -172,8 +198,8 @@ impl Options {
             if jwt.algorithms.is_empty() {
                 problem("auth.jwt.algorithms".into(), "name at least one, such as RS256".into());
             }
-            if let Err(error) = KeySet::read(&jwt.jwks.bytes) {
-                problem("auth.jwt.jwks.file".into(), error);
+            if let Err((key, error)) = jwt.jwks.check() {
+                problem(format!("auth.jwt.jwks.{key}"), error);
             }
         }
         if let Some(claims) = &auth.claims

@@ -75,8 +75,11 @@ impl Options {
             (Ok(made), Ok(tls)) => {
                 let limits = Table::all(&self.rate_limits, before.map_or(&[], |before| &before.limits));
                 // With the keys that were read since.
-                let auth = before.map(|before| &before.auth).filter(|auth| auth.options == self.auth);
-                let auth = auth.map_or_else(|| Arc::new(Authenticator::new(&self.auth)), Arc::clone);
+                let known = before.map(|before| &before.auth);
+                let auth = known
+                    .filter(|auth| auth.options == self.auth)
+                    .cloned()
+                    .unwrap_or_else(|| Arc::new(Authenticator::new(&self.auth, known.map(Arc::as_ref))));
                 Ok(Compiled::new(Arc::clone(self), sets, made, (tls, auth, limits)))
             }
             (checked, tls) => {

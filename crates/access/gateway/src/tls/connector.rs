@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::tls::options::UpstreamTls;
+use crate::tls::options::{Pem, UpstreamTls};
 use crate::tls::pem::{self, Wrong};
 
 /// TLS for the connections to one upstream, the same for all workers.
@@ -77,7 +77,7 @@ impl Active {
             })
             .ok()
         });
-        let roots = roots(options).map_err(|why| wrong.push(why));
+        let roots = roots(options.ca.as_ref()).map_err(|why| wrong.push(why));
         let shown = options.client.as_ref().map(|pair| pem::key_pair(pair, &provider)).transpose();
         let shown = shown.map_err(|Wrong { field, message }| {
             wrong.push(Wrong::new(format!("client_{field}"), message));
@@ -89,8 +89,17 @@ impl Active {
     }
 }
 
-fn roots(options: &UpstreamTls) -> Result<RootCertStore, Wrong> {
-    if let Some(ca) = &options.ca {
+/// TLS for single requests by HTTP/1.1, to a server for which `ca` vouches or, without it, somebody whom the system trusts.
+pub(crate) fn http1_client(ca: Option<&Pem>) -> Result<Arc<ClientConfig>, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let roots = roots(ca).map_err(|wrong| wrong.message)?;
+    let mut config = client_config(roots, None, provider).map_err(|error| error.to_string())?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn roots(ca: Option<&Pem>) -> Result<RootCertStore, Wrong> {
+    if let Some(ca) = ca {
         return pem::authorities(ca).map_err(|message| Wrong::new("ca", message));
     }
     let mut roots = RootCertStore::empty();

@@ -18,7 +18,7 @@ use crate::setup::Setup;
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 /// An issuer with a key of each kind.
-struct Issuer {
+pub(crate) struct Issuer {
     rsa: RsaKeyPair,
     ec: EcdsaKeyPair,
     ed: Ed25519KeyPair,
@@ -26,7 +26,7 @@ struct Issuer {
 }
 
 impl Issuer {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let random = SystemRandom::new();
         let curve = &signature::ECDSA_P256_SHA256_FIXED_SIGNING;
         let ec = EcdsaKeyPair::generate_pkcs8(curve, &random).unwrap();
@@ -40,7 +40,7 @@ impl Issuer {
         }
     }
 
-    fn jwks(&self) -> String {
+    pub(crate) fn jwks(&self) -> String {
         let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let rsa = signature::RsaPublicKeyComponents::<Vec<u8>>::from(self.rsa.public());
         let (x, y) = self.ec.public_key().as_ref()[1..].split_at(32);
@@ -72,7 +72,7 @@ impl Issuer {
         }
     }
 
-    fn token(&self, header: &Value, claims: &Value) -> String {
+    pub(crate) fn token(&self, header: &Value, claims: &Value) -> String {
         let text = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let input = format!("{}.{}", text(header), text(claims));
         let signed = self.sign(header["alg"].as_str().unwrap(), input.as_bytes());
@@ -80,7 +80,7 @@ impl Issuer {
     }
 
     /// A good token with these claims instead.
-    fn with(&self, changes: &Value) -> String {
+    pub(crate) fn with(&self, changes: &Value) -> String {
         self.token(&json!({ "alg": "EdDSA", "kid": "d" }), &claims(changes))
     }
 }
@@ -89,7 +89,7 @@ fn now() -> u64 {
     aqueduct_runtime::clock::since_epoch().as_secs()
 }
 
-fn claims(changes: &Value) -> Value {
+pub(crate) fn claims(changes: &Value) -> Value {
     let mut claims = json!({ "iss": "https://login.example", "aud": "shop", "sub": "u1", "exp": now() + 600, "scope": "a b", "other": 1 });
     for (name, value) in changes.as_object().unwrap() {
         claims[name] = value.clone();
@@ -98,11 +98,11 @@ fn claims(changes: &Value) -> Value {
     claims
 }
 
-fn jwt(issuer: &Issuer) -> Jwt {
+pub(crate) fn jwt(issuer: &Issuer) -> Jwt {
     Jwt {
         issuer: "https://login.example".into(),
         audiences: vec!["shop".into()],
-        jwks: Jwks { bytes: issuer.jwks().into(), file: None },
+        jwks: Jwks::File { bytes: issuer.jwks().into(), file: None },
         algorithms: ["RS256", "ES256", "EdDSA"].map(str::to_owned).to_vec(),
         clock_skew: Duration::from_secs(30),
     }
@@ -115,7 +115,7 @@ fn api_keys() -> ApiKeys {
     }
 }
 
-fn with(auth: Auth, change: impl FnOnce(&mut Options)) -> Setup {
+pub(crate) fn with(auth: Auth, change: impl FnOnce(&mut Options)) -> Setup {
     Setup::with(|options| {
         options.auth = auth;
         options.routes[0].auth = AuthMode::Required;
@@ -123,11 +123,11 @@ fn with(auth: Auth, change: impl FnOnce(&mut Options)) -> Setup {
     })
 }
 
-fn bearer(token: &str) -> String {
+pub(crate) fn bearer(token: &str) -> String {
     format!("authorization: Bearer {token}\r\n")
 }
 
-fn refused(setup: &Setup, reason: &str) -> u64 {
+pub(crate) fn refused(setup: &Setup, reason: &str) -> u64 {
     setup.metric(&format!("aqueduct_gateway_rejects_total{{stage=\"route\",reason=\"{reason}\"}}"))
 }
 
@@ -227,7 +227,7 @@ fn a_key_set_that_changes_is_taken_up_and_a_broken_one_is_not() {
     let file = folder.path().join("keys.json");
     std::fs::write(&file, old.jwks()).unwrap();
     let mut jwt = jwt(&old);
-    jwt.jwks.file = Some(file.clone());
+    jwt.jwks = Jwks::File { bytes: old.jwks().into(), file: Some(file.clone()) };
     let setup = with(Auth { jwt: Some(jwt), ..Auth::default() }, |options| {
         options.timeouts.poll = Duration::from_millis(5);
     });

@@ -17,6 +17,7 @@ mod http;
 mod http1;
 mod http2_conformance;
 mod http2_hostile;
+mod key_sets;
 mod lifecycle;
 mod limit;
 mod normalize;
