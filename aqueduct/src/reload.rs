@@ -126,6 +126,8 @@ impl Reloads {
         let mut file = path.as_ref().map(|path| Watched::new(path, config::MAX_BYTES));
         // What was tried last, so that one change is one attempt.
         let mut tried = Some(bytes);
+        // What is there since the last look: it may be half of what is being written.
+        let mut fresh: Option<Vec<u8>> = None;
         let mut ticks = interval(POLL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -150,10 +152,16 @@ impl Reloads {
             let (watched, found) = look(watched, asked).await;
             let path = watched.path().to_owned();
             file = Some(watched);
+            let settled = matches!(found, Ok(None));
+            let found = found.map(|found| found.or_else(|| fresh.take()));
             match found {
                 Ok(None) => {}
-                Ok(Some(bytes)) if !asked && tried.as_ref() == Some(&bytes) => {}
+                Ok(Some(bytes)) if !asked && tried.as_ref() == Some(&bytes) => fresh = None,
+                Ok(Some(bytes)) if !asked && !settled && fresh.as_ref() != Some(&bytes) => {
+                    fresh = Some(bytes)
+                }
                 Ok(Some(bytes)) => {
+                    fresh = None;
                     tried = Some(bytes.clone());
                     self.attempt(asked, &path, bytes, take_up.clone()).await;
                 }

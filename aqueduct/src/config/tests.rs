@@ -564,7 +564,7 @@ fn key_sets_come_from_a_file_or_a_url() {
                   loopback address such as 127.0.0.1";
     let whole = "a whole URL is wanted here, such as https://login.example/keys.json";
     for (jwks, expect) in [
-        ("{ url: \"http://login.example/keys\" }", &[&format!("5:55: {others}")[..]][..]),
+        ("{ url: \"http://login.example/keys\" }", [format!("5:55: {others}").as_str()].as_slice()),
         ("{ url: \"http://10.0.0.1/keys\" }", &[&format!("5:55: {others}")]),
         ("{ url: \"ftp://login.example/keys\" }", &[&format!("5:55: {others}")]),
         ("{ url: /keys.json }", &[&format!("5:55: {whole}")]),
