@@ -80,7 +80,7 @@ Examples:
   aqueduct up --data /var/lib/aqueduct               the store elsewhere
   aqueduct up --listen 0.0.0.0:80 --admin off        for other machines
   aqueduct up --access-log - --access-log-sample 0.01
-  aqueduct up --config system.yaml                   see docs/configuration.md")]
+  aqueduct up --config system.yaml                   see docs/gateway.md")]
 pub(crate) struct UpArgs {
     /// The whole system's configuration (sections gateway, shop, data, admin)
     #[arg(long, value_name = "FILE")]

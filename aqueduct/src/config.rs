@@ -1,5 +1,5 @@
 //! Configuration files: YAML with positions, read to the end whatever is wrong, and turned into the plain options of
-//! the crates. `docs/configuration.md` documents every key; a test holds it to that.
+//! the crates. `docs/gateway.md` documents every key; a test holds it to that.
 
 mod auth;
 mod edge;

@@ -158,7 +158,7 @@ impl Reloads {
                 Ok(None) => {}
                 Ok(Some(bytes)) if !asked && tried.as_ref() == Some(&bytes) => fresh = None,
                 Ok(Some(bytes)) if !asked && !settled && fresh.as_ref() != Some(&bytes) => {
-                    fresh = Some(bytes)
+                    fresh = Some(bytes);
                 }
                 Ok(Some(bytes)) => {
                     fresh = None;

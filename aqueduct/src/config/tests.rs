@@ -688,7 +688,7 @@ fn a_long_line_is_shown_around_the_place() {
 
 /// The text between each "```yaml" and "```" of the documentation.
 fn examples() -> Vec<&'static str> {
-    blocks(include_str!("../../../docs/configuration.md")).collect()
+    blocks(include_str!("../../../docs/gateway.md")).collect()
 }
 
 fn blocks(page: &str) -> impl Iterator<Item = &str> {
