@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use crate::closing::{Closing, Cut, Watch};
 use crate::compress::Streaming;
 use crate::compress::encoder::Encoder;
 use crate::compress::squeeze::Squeeze;
@@ -179,17 +181,31 @@ impl http_body::Body for Body {
     }
 }
 
-/// The deadline of a stream: a timer that costs nothing until the stream has to wait.
+/// What ends a stream that does not end by itself: its deadline, or the gateway's own end. Neither costs anything until
+/// the stream has to wait.
 #[derive(Debug)]
-pub(crate) struct Expiry(Option<Pin<Box<Sleep>>>);
+pub(crate) struct Expiry {
+    deadline: Option<Pin<Box<Sleep>>>,
+    closing: Option<Watch>,
+}
 
 impl Expiry {
-    pub(crate) fn new(deadline: Option<Instant>) -> Self {
-        Self(deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))))
+    /// With `closing` for what may go on for ever and has a place to say why it ends.
+    pub(crate) fn new(deadline: Option<Instant>, closing: Option<&Arc<Closing>>) -> Self {
+        let deadline = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
+        Self { deadline, closing: closing.map(Watch::new) }
     }
 
-    /// Whether the deadline has passed; otherwise the task is woken when it does.
-    pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> bool {
-        self.0.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready())
+    /// Whether the stream has to end although it has more to say.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.as_ref().is_some_and(Watch::has_begun)
+    }
+
+    /// Why the stream ends now; otherwise the task is woken when there is a reason.
+    pub(crate) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Option<Cut> {
+        if self.deadline.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready()) {
+            return Some(Cut::Deadline);
+        }
+        self.closing.as_mut().is_some_and(|closing| closing.poll_begun(cx)).then_some(Cut::Closing)
     }
 }

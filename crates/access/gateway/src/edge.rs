@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::addresses::Addresses;
 use crate::auth::Tokens;
+use crate::closing::Closing;
 use crate::compress;
 use crate::metrics::{Families, Metrics};
 use crate::options::Options;
@@ -61,10 +62,11 @@ pub(crate) struct Edge {
     /// Bounds the TLS handshakes in flight.
     pub(crate) handshakes: Semaphore,
     pub(crate) places: Places,
+    pub(crate) closing: Arc<Closing>,
 }
 
 impl Edge {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Rc<Self> {
+    pub(crate) fn new(shared: &Arc<Shared>, closing: Arc<Closing>) -> Rc<Self> {
         let newest = shared.compiled.subscribe();
         let compiled = Arc::clone(&newest.borrow());
         let handshakes = compiled.options.per_worker(compiled.options.limits.handshakes);
@@ -79,6 +81,7 @@ impl Edge {
             in_flight: Cell::new(0),
             handshakes: Semaphore::new(handshakes),
             places: Places::default(),
+            closing,
             shared: Arc::clone(shared),
         })
     }

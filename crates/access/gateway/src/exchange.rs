@@ -2,6 +2,7 @@
 //! in the metrics and in the access log.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_runtime::context::Context;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 use crate::auth::{Authenticator, By, Identity};
 use crate::body::Body;
 use crate::client::{Busy, Client};
+use crate::closing::Closing;
 use crate::compress::Algorithm;
 use crate::edge::Edge;
 use crate::options::{AuthMode, Compat, RateLimitHeaders};
@@ -103,6 +105,11 @@ impl Exchange {
             bytes_out: 0,
             finished: false,
         }
+    }
+
+    /// What ends it before its time, if its method is a stream on either side.
+    pub(crate) fn closing(&self) -> Option<&Arc<Closing>> {
+        self.method.as_ref().filter(|method| method.streams).map(|_| &self.edge.closing)
     }
 
     /// When the request's head was read.

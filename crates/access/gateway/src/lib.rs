@@ -12,6 +12,7 @@ mod auth;
 mod background;
 mod body;
 mod client;
+mod closing;
 mod compress;
 mod cors;
 mod descriptors;

@@ -121,13 +121,10 @@ async fn carry<B: RequestBody>(
                 endpoint = place(upstream, Some(endpoint), exchange).await?;
             }
         });
-        match deadline {
-            None => Some(work.await),
-            Some(deadline) => tokio::time::timeout_at(deadline, work).await.ok(),
-        }
+        edge.closing.within(work, deadline, method.streams).await
     };
-    // Whatever was waiting is dropped, which resets the upstream's stream.
-    done.unwrap_or_else(|| Err(Reject::deadline(exchange.stage())))
+    // Otherwise whatever was waiting is dropped, which resets the upstream's stream.
+    done.unwrap_or_else(|cut| Err(cut.reject(exchange.stage())))
 }
 
 /// The endpoint that gets the next attempt, and a place for it among the upstream's requests.
@@ -158,7 +155,10 @@ async fn rendered(
             exchange.enter(Stage::Transcode);
             asked.response(answer, form, (deadline, fault.clone())).await
         }
-        None => forward::relay(answer, (deadline, fault.clone()), exchange.dialect.web()),
+        None => {
+            let (web, closing) = (exchange.dialect.web(), exchange.closing());
+            forward::relay(answer, (deadline, fault.clone()), web, closing)
+        }
     }
 }
 

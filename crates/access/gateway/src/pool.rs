@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::background;
+use crate::closing::{Closing, courtesy};
 use crate::edge::{Edge, Shared};
 use crate::options::{Options, Problem};
 use crate::server;
@@ -48,6 +49,7 @@ struct State {
 struct Worker {
     thread: Workers<()>,
     drain: Arc<DrainHandle>,
+    closing: Arc<Closing>,
     order: watch::Sender<Order>,
 }
 
@@ -109,10 +111,12 @@ impl Pool {
         let (handle, drain) = drain::channel();
         let drain_handle = Arc::new(handle);
         let (order, orders) = watch::channel(Order::Accept);
+        let closing = Arc::<Closing>::default();
+        let ending = Arc::clone(&closing);
         let (shared, failed) = (Arc::clone(&self.shared), Arc::clone(&self.failed));
         let (plan, retiring) = (self.plan.subscribe(), Arc::clone(&drain_handle));
         let thread = Workers::start_range("gateway", index..index + 1, move |index| {
-            let edge = Edge::new(&shared);
+            let edge = Edge::new(&shared, Arc::clone(&ending));
             task::spawn_local("routes", edge.clone().follow_routes());
             if index == 0 {
                 task::spawn_local("background", background::follow(edge.clone()));
@@ -129,7 +133,7 @@ impl Pool {
                 failing.disarm();
             }
         })?;
-        Ok(Worker { thread, drain: drain_handle, order })
+        Ok(Worker { thread, drain: drain_handle, closing, order })
     }
 
     /// Everything that the options ask of sockets and workers; `publish` is called when all of it is there, before anybody
@@ -196,16 +200,14 @@ impl Pool {
             *plan = Arc::new(Plan { workers, sockets: Sockets::default() });
             false
         });
-        let deadline = Instant::now() + patience;
-        let mut left = 0;
-        for worker in &active {
-            left += worker.drain.drain(deadline.saturating_duration_since(Instant::now())).await.left;
-        }
-        for worker in &retired {
-            // It waits for its own drain.
-            if tokio::time::timeout_at(deadline, worker.thread.any_ended()).await.is_err() {
-                left += worker.drain.in_flight();
+        let begun = Instant::now();
+        let mut left = wait_for((&active, &retired), begun + courtesy(patience)).await;
+        if left > 0 {
+            tracing::info!("ending the streams that are still open");
+            for worker in active.iter().chain(&retired) {
+                worker.closing.begin();
             }
+            left = wait_for((&active, &retired), begun + patience).await;
         }
         let stop = || {
             for worker in active.into_iter().chain(retired) {
@@ -215,6 +217,21 @@ impl Pool {
         drop(tokio::task::spawn_blocking(stop).await);
         Drained { left }
     }
+}
+
+/// Waits until nothing is in flight, and says how much is at `deadline`.
+async fn wait_for((active, retired): (&[Worker], &[Worker]), deadline: Instant) -> usize {
+    let mut left = 0;
+    for worker in active {
+        left += worker.drain.drain(deadline.saturating_duration_since(Instant::now())).await.left;
+    }
+    for worker in retired {
+        // It waits for its own drain.
+        if tokio::time::timeout_at(deadline, worker.thread.any_ended()).await.is_err() {
+            left += worker.drain.in_flight();
+        }
+    }
+    left
 }
 
 impl State {
@@ -293,7 +310,13 @@ impl Life {
             drop(mine);
             if retires {
                 let patience = self.edge.options().timeouts.drain;
-                let Drained { left } = self.retiring.drain(patience).await;
+                let begun = Instant::now();
+                let mut drained = self.retiring.drain(courtesy(patience)).await;
+                if drained.left > 0 {
+                    self.edge.closing.begin();
+                    drained = self.retiring.drain(patience.saturating_sub(begun.elapsed())).await;
+                }
+                let left = drained.left;
                 if left > 0 {
                     tracing::warn!(left, "connections of a worker that is no longer wanted were cut");
                 }

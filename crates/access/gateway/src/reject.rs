@@ -102,6 +102,12 @@ impl Reject {
         Self::new(stage, "deadline", Code::DeadlineExceeded, "the deadline passed before an answer was there")
     }
 
+    /// The gateway is about to end, and the stream would not.
+    #[cold]
+    pub(crate) fn closing(stage: Stage) -> Self {
+        Self::new(stage, "closing", Code::Unavailable, "the gateway is shutting down")
+    }
+
     /// An answer of the upstream that is not OK. Not a refusal of ours: it is not counted as one.
     #[cold]
     pub(crate) fn upstream(

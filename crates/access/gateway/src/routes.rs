@@ -65,6 +65,8 @@ pub(crate) struct MethodRoute {
     pub(crate) name: Box<str>,
     /// The `:path` of a call.
     pub(crate) path: PathAndQuery,
+    /// Whether either side is a stream.
+    pub(crate) streams: bool,
     /// The default deadline; streams have none.
     pub(crate) timeout: Option<Duration>,
     /// The longest deadline a client may ask for.
@@ -126,6 +128,7 @@ impl Routes {
                 let method_route = MethodRoute {
                     limits: limits.iter().filter(holds).cloned().collect(),
                     path,
+                    streams,
                     timeout: (!streams).then_some(timeout),
                     max_timeout: route.max_timeout.unwrap_or(options.timeouts.max_request),
                     retries: Policy::new(&route.retries, idempotent, options),

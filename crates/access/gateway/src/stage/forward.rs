@@ -1,6 +1,7 @@
 //! `forward`: the gRPC call to the endpoint that was picked, and its answer. The messages are opaque here.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use aqueduct_runtime::task;
@@ -14,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::body::{Body, Expiry};
+use crate::closing::Closing;
 use crate::exchange::Ending;
 use crate::grpc_web;
 use crate::outgoing::{Fault, Outgoing};
@@ -214,11 +216,12 @@ pub(crate) fn failed(error: &h2::Error) -> Reject {
 }
 
 /// The answer of a gRPC call that passes through, messages and metadata untouched; for grpc-web in its form. What is not gRPC
-/// does not pass: it becomes the status that gRPC maps it to.
+/// does not pass: it becomes the status that gRPC maps it to. `closing` ends what is a stream.
 pub(crate) fn relay(
     answer: Answer,
     (deadline, fault): (Option<Instant>, Fault),
     web: Option<grpc_web::Kind>,
+    closing: Option<&Arc<Closing>>,
 ) -> Result<Response<Body>, Reject> {
     answer::check(&answer)?;
     let Answer { mut head, body, pump, lease } = answer;
@@ -238,7 +241,7 @@ pub(crate) fn relay(
     }
     let relay = Relay {
         answer: Some((body, pump, lease)),
-        expiry: Expiry::new(deadline),
+        expiry: Expiry::new(deadline, closing),
         fault,
         web,
         told,
@@ -275,10 +278,10 @@ impl Relay {
             Poll::Ready(None) => body.poll_trailers(cx),
             Poll::Pending => Poll::Pending,
         };
-        let end = if next.is_pending() && self.expiry.poll_expired(cx) {
-            Err(Reject::deadline(Stage::Forward))
-        } else {
-            ready!(next).map_err(|error| self.fault.or(failed(&error)))
+        let cut = if next.is_pending() { self.expiry.poll_cut(cx) } else { None };
+        let end = match cut {
+            Some(cut) => Err(cut.reject(Stage::Forward)),
+            None => ready!(next).map_err(|error| self.fault.or(failed(&error))),
         };
         self.answer = None;
         Poll::Ready(match end {

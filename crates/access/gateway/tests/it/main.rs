@@ -5,6 +5,7 @@ mod access_log;
 mod admit;
 mod auth;
 mod backend;
+mod closing;
 mod compat;
 mod compression;
 mod cors;

@@ -80,7 +80,9 @@ impl MessageStream {
         keep_alive: Duration,
     ) -> Self {
         let keep_alive = matches!(form, Form::Json(Style::Events)).then(|| KeepAlive::new(keep_alive));
-        let expiry = Expiry::new(deadline);
+        // A raw stream could not say why it ends: it has as long as there is.
+        let closing = matches!(form, Form::Json(_)).then_some(&transcoding.edge.closing);
+        let expiry = Expiry::new(deadline, closing);
         Self {
             transcoding,
             form,
@@ -106,13 +108,18 @@ impl MessageStream {
         let mut out = Vec::new();
         while self.messages.is_some() {
             let next = match self.poll_message(cx) {
+                // Also one that always has more to say.
+                Poll::Ready(Ok(Some(_))) if self.expiry.is_closing() => Err(Reject::closing(Stage::Forward)),
                 Poll::Ready(next) => next,
                 Poll::Pending if !out.is_empty() => break,
-                Poll::Pending if self.expiry.poll_expired(cx) => Err(Reject::deadline(Stage::Forward)),
                 Poll::Pending => {
-                    let due = self.keep_alive.as_mut().is_some_and(|keep_alive| keep_alive.poll_due(cx));
-                    let comment = || Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b":\n\n")))));
-                    return if due { comment() } else { Poll::Pending };
+                    if let Some(cut) = self.expiry.poll_cut(cx) {
+                        Err(cut.reject(Stage::Forward))
+                    } else {
+                        let due = self.keep_alive.as_mut().is_some_and(|keep_alive| keep_alive.poll_due(cx));
+                        let comment = || Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b":\n\n")))));
+                        return if due { comment() } else { Poll::Pending };
+                    }
                 }
             };
             match (next, &self.form) {
