@@ -16,7 +16,7 @@ pub(crate) fn answer(edge: &Edge, head: &Parts) -> Option<Response<Body>> {
     let health = &edge.shared.health;
     let path = head.uri.path();
     let probe = match path {
-        _ if path == probes.healthz => health.healthz(),
+        _ if path == probes.healthz => health.healthz_outside(),
         _ if path == probes.livez => health.livez(),
         _ if path == probes.readyz => health.readyz(),
         _ if path == probes.startupz => health.startupz(),

@@ -174,7 +174,7 @@ impl Check {
         self.set(true, detail);
     }
 
-    /// The dependency does not work; `detail` says what an operator should know. Probes show it, so no secrets.
+    /// The dependency does not work; `detail` says what an operator should know. The probes inside show it, so no secrets.
     pub fn failed(&self, detail: impl Into<String>) {
         self.set(false, detail);
     }

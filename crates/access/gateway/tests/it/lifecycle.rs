@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use aqueduct_gateway::{Descriptors, Gateway, Observers, StartError};
+use aqueduct_gateway::{Descriptors, Gateway, Observers, StartError, Upstream};
 use aqueduct_telemetry::health::Health;
 use aqueduct_telemetry::metrics::Registry;
 
@@ -124,4 +124,23 @@ fn a_gateway_is_not_ready_before_its_upstreams_have_answered() {
     health.set_started();
     assert_eq!(health.readyz().status, 503);
     drop(gateway);
+}
+
+#[test]
+fn those_outside_are_not_told_where_an_upstream_is() {
+    let mut setup = Setup::with(|options| options.upstreams.get_mut("echo").unwrap().health = true);
+    setup.backend.stop();
+    let address = setup.backend.address.to_string();
+    // A check may have passed before: another configuration has others.
+    let mut changed = options(vec![address.clone()]);
+    let upstream = changed.upstreams.remove("echo").unwrap();
+    changed.upstreams.insert("other".into(), Upstream { health: true, ..upstream });
+    changed.routes[0].upstream = "other".into();
+    setup.gateway.as_ref().unwrap().reload(changed).unwrap();
+    while !setup.healthz().1.contains(&address) {
+        std::thread::yield_now();
+    }
+    let answer = setup.connect().get("/healthz", "");
+    let outside = r#""other":{"ok":false,"since_ms":"#;
+    assert!(answer.body.contains(outside) && !answer.body.contains(&address), "{}", answer.body);
 }

@@ -17,6 +17,7 @@ use crate::http::Connection;
 pub(crate) struct Setup {
     pub(crate) gateway: Option<Gateway>,
     pub(crate) registry: Registry,
+    pub(crate) health: Health,
     pub(crate) backend: Backend,
     pub(crate) address: SocketAddr,
 }
@@ -67,10 +68,10 @@ impl Setup {
         let registry = Registry::new();
         let health = Health::new();
         health.set_started();
-        let observers = Observers { registry: &registry, access, health };
+        let observers = Observers { registry: &registry, access, health: health.clone() };
         let gateway = Gateway::start(options, observers).unwrap();
         let address = gateway.addresses()[0];
-        Self { gateway: Some(gateway), registry, backend, address }
+        Self { gateway: Some(gateway), registry, health, backend, address }
     }
 
     pub(crate) fn connect(&self) -> Connection {
@@ -81,6 +82,12 @@ impl Setup {
     pub(crate) fn metric(&self, line: &str) -> u64 {
         let page = self.registry.encode(aqueduct_telemetry::metrics::Format::Text);
         page.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok()).unwrap_or_default()
+    }
+
+    /// The status and the content of `/healthz` as the admin server shows it.
+    pub(crate) fn healthz(&self) -> (u16, String) {
+        let probe = self.health.healthz();
+        (probe.status, String::from_utf8(probe.body.to_vec()).unwrap())
     }
 
     pub(crate) fn drain(&mut self) -> usize {

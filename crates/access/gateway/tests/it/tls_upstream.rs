@@ -86,9 +86,8 @@ fn unhealthy(backend: &Backend, tls: UpstreamTls) -> String {
     let upstream = changed.upstreams.get_mut("echo").unwrap();
     (upstream.tls, upstream.health) = (Some(tls), true);
     setup.gateway.as_ref().unwrap().reload(changed).unwrap();
-    let mut client = setup.connect();
     loop {
-        let body = client.get("/healthz", "").body;
+        let (_, body) = setup.healthz();
         if body.contains("cannot connect") {
             return body;
         }

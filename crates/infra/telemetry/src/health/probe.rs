@@ -20,6 +20,15 @@ impl Health {
     /// otherwise. `since_ms` tells how long the check has been so, `age_ms` how long ago its owner last reported, and
     /// `detail` what there is to say.
     pub fn healthz(&self) -> Probe {
+        self.checks(true)
+    }
+
+    /// The same without `detail`, which names addresses and files: for those outside.
+    pub fn healthz_outside(&self) -> Probe {
+        self.checks(false)
+    }
+
+    fn checks(&self, details: bool) -> Probe {
         let state = self.shared.lock();
         let (status, now) = (state.status(), Instant::now());
         let mut body = Vec::with_capacity(64 + 96 * state.checks.len());
@@ -33,7 +42,7 @@ impl Health {
             }
             json::string(&mut body, &check.name);
             body.push(b':');
-            check.render(&mut body, now);
+            check.render(&mut body, now, details);
         }
         body.extend_from_slice(b"}}");
         Probe { status: ready_code(status.is_ready()), body: body.into() }
@@ -71,9 +80,9 @@ impl Health {
 }
 
 impl CheckState {
-    fn render(&self, out: &mut Vec<u8>, now: Instant) {
+    fn render(&self, out: &mut Vec<u8>, now: Instant, details: bool) {
         out.extend_from_slice(if self.ok { b"{\"ok\":true" } else { b"{\"ok\":false" });
-        if !self.detail.is_empty() {
+        if details && !self.detail.is_empty() {
             json::name(out, "detail");
             json::string(out, &self.detail);
         }

@@ -91,6 +91,14 @@ async fn the_body_tells_what_and_since_when() {
         }
     });
     assert_eq!(body(&health.healthz()), expect);
+    let outside = json!({
+        "status": "starting",
+        "checks": {
+            "store": { "ok": true, "since_ms": 34, "age_ms": 4 },
+            "re\"dis": { "ok": false, "since_ms": 134, "age_ms": 134 },
+        }
+    });
+    assert_eq!(body(&health.healthz_outside()), outside);
     assert_eq!(health.livez().body, r#"{"status":"starting"}"#);
 }
 
