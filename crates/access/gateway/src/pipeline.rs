@@ -150,16 +150,12 @@ async fn rendered(
     (deadline, fault): (Option<Instant>, &Fault),
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, Reject> {
-    match asked {
-        Some((asked, form)) => {
-            exchange.enter(Stage::Transcode);
-            asked.response(answer, form, (deadline, fault.clone())).await
-        }
-        None => {
-            let (web, closing) = (exchange.dialect.web(), exchange.closing());
-            forward::relay(answer, (deadline, fault.clone()), web, closing)
-        }
+    if let Some((asked, form)) = asked {
+        exchange.enter(Stage::Transcode);
+        return asked.response(answer, form, (deadline, fault.clone())).await;
     }
+    let (web, closing) = (exchange.dialect.web(), exchange.closing());
+    forward::relay(answer, (deadline, fault.clone()), web, closing)
 }
 
 /// The messages of the call, and what it is made from.
