@@ -137,7 +137,8 @@ fn those_outside_are_not_told_where_an_upstream_is() {
     changed.upstreams.insert("other".into(), Upstream { health: true, ..upstream });
     changed.routes[0].upstream = "other".into();
     setup.gateway.as_ref().unwrap().reload(changed).unwrap();
-    while !setup.healthz().1.contains(&address) {
+    let failed = |inside: &str| inside.contains(r#""other":{"ok":false"#) && inside.contains(&address);
+    while !failed(&setup.healthz().1) {
         std::thread::yield_now();
     }
     let answer = setup.connect().get("/healthz", "");
