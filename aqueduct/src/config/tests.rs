@@ -1,6 +1,8 @@
 //! What files say, and what is told of those that are wrong: a folder with a descriptor set, a text, and the golden
 //! list of errors.
 
+mod docs;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -684,133 +686,6 @@ fn a_long_line_is_shown_around_the_place() {
     let rejected = read_gateway(&folder.path().join("c.yaml")).unwrap_err();
     let text = told(&rejected, true);
     assert!(text.lines().all(|line| line.chars().count() < 300), "{text}");
-}
-
-/// The text between each "```yaml" and "```" of the documentation.
-fn examples() -> Vec<&'static str> {
-    blocks(include_str!("../../../docs/gateway.md")).collect()
-}
-
-fn blocks(page: &str) -> impl Iterator<Item = &str> {
-    page.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap())
-}
-
-/// The smallest file with these routes, of services that it has.
-fn with_routes(routes: &str) -> String {
-    let mut text: String = SMALLEST.trim_start().split_inclusive('\n').take(3).collect();
-    let mut known = ["shop.v1.OrderService", "grpc.health.v1.Health"].into_iter();
-    for line in routes.lines() {
-        match line.trim().split_once(": ") {
-            Some(("- service", _)) => text.extend(["  - service: ", known.next().unwrap()]),
-            Some(("upstream", _)) => text += "    upstream: orders",
-            _ => text += line,
-        }
-        text.push('\n');
-    }
-    text
-}
-
-/// The pages about transcoding show whole files, and parts of one: the routes of services that they bring themselves.
-#[test]
-fn what_other_pages_configure_is_accepted() {
-    let pages = [
-        include_str!("../../../docs/transcoding.md"),
-        include_str!("../../../docs/migrating-from-envoy.md"),
-        include_str!("../../../docs/migrating-from-grpc-gateway.md"),
-    ];
-    let mut found = 0;
-    for block in pages.into_iter().flat_map(blocks) {
-        let text = match block.split(':').next() {
-            Some("listen") => block.to_owned(),
-            Some("limits") => format!("{}{block}", SMALLEST.trim_start()),
-            Some("routes") => with_routes(block),
-            _ => continue,
-        };
-        let folder = folder(&text);
-        read(&folder.path().join("c.yaml"))
-            .unwrap_or_else(|rejected| panic!("{text}\n{}", told(&rejected, false)));
-        found += 1;
-    }
-    assert_eq!(found, 10, "blocks");
-}
-
-#[test]
-fn the_documentations_examples_are_accepted() {
-    let examples = examples();
-    assert!(examples.len() >= 4, "{}", examples.len());
-    for text in examples {
-        let folder = folder(text);
-        read(&folder.path().join("c.yaml"))
-            .unwrap_or_else(|rejected| panic!("{text}\n{}", told(&rejected, false)));
-    }
-}
-
-/// Reads a text with everything at hand that reading it found.
-fn absent_keys(text: &str, kind: &str) -> (Vec<String>, Options) {
-    let folder = folder(text);
-    let problems = Problems::default();
-    let root = tree::parse(text, &problems).unwrap();
-    let fields = Value::root(&root, &problems).fields("").unwrap();
-    let source = Source { base: folder.path(), problems: &problems };
-    let options = match kind {
-        "gateway" => gateway::read(fields, source).options,
-        _ => system::read(fields, source).edge().clone(),
-    };
-    let absent = problems.absent.borrow().clone();
-    assert!(problems.into_sorted().is_empty(), "{text}");
-    (absent, options)
-}
-
-#[test]
-fn the_documentation_shows_every_key_with_its_default() {
-    let examples = examples();
-    let whole = |mark: &str| *examples.iter().find(|text| text.starts_with(mark)).unwrap();
-    let (absent, options) = absent_keys(whole("# Every key of a gateway's file"), "gateway");
-    // Other places for a secret or a key set; the page tells of each in words.
-    let instead = [
-        "auth.api_keys.keys[0].env",
-        "auth.api_keys.keys[0].file",
-        "auth.jwt.jwks.url",
-        "auth.jwt.jwks.every",
-        "auth.jwt.jwks.ca",
-        "auth.claims.secret.env",
-    ];
-    assert_eq!(absent, instead);
-    assert_eq!((options.limits, options.timeouts), (Limits::default(), Timeouts::default()));
-    assert_eq!(options.probes, Some(Probes::default()));
-    let tls = options.listen[0].tls.clone().unwrap();
-    let default = aqueduct_gateway::Tls::new(Vec::new());
-    assert_eq!((tls.client_auth, tls.min_version), (default.client_auth, default.min_version));
-    let mut upstream = aqueduct_gateway::Upstream::new(vec!["127.0.0.1:50051".to_owned()]);
-    upstream.tls.clone_from(&options.upstreams["orders"].tls);
-    assert_eq!(options.upstreams["orders"], upstream);
-
-    let text = whole("# Every key of the whole system's file");
-    let (absent, options) = absent_keys(text, "system");
-    assert_eq!(absent, Vec::<String>::new());
-    assert_eq!((options.limits, options.timeouts), (Limits::default(), Timeouts::default()));
-    let folder = folder(text);
-    let mut system = read_system(&folder.path().join("c.yaml")).unwrap();
-    let default = super::SystemFile::default();
-    system.shop.data_dir.clone_from(&default.shop.data_dir);
-    assert_eq!(format!("{:?}", system.shop), format!("{:?}", default.shop));
-    assert_eq!((system.services, system.admin), (default.services, default.admin));
-}
-
-proptest! {
-    /// Whatever the bytes: an answer, at a place that is in the text or right behind it.
-    #[test]
-    fn any_text_is_answered(text in "[-a-z0-9:,{}\\[\\]\"'&*!#|> \t\n]{0,60}", bytes in prop::collection::vec(any::<u8>(), 0..20)) {
-        for input in [text.as_bytes(), &bytes] {
-            let folder = folder(input);
-            if let Err(Rejected::Wrong(wrong)) = read(&folder.path().join("c.yaml")) {
-                prop_assert!(!wrong.problems.is_empty());
-                let lines = wrong.text.lines().count() + 2;
-                prop_assert!(wrong.problems.iter().all(|it| (1..=lines).contains(&it.span.line)), "{wrong:?}");
-                prop_assert!(!wrong.render(true).is_empty());
-            }
-        }
-    }
 }
 
 fn read_gateway(path: &Path) -> Result<GatewayFile, Rejected> {
