@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The finest part of a nanosecond in which time is counted. With it a limiter's clock lasts for 9 years; a rate whose
 /// emission interval is a whole number of nanoseconds is counted in those, for 292 years.
 const FINEST: u64 = 32;
-/// Time stops here, so that nothing that is added to it can overflow or reach [`Quota::NEVER`].
+/// Time stops here, so that nothing that is added to it can overflow or reach [`Rate::NEVER`].
 const LAST: u64 = u64::MAX >> 1;
 /// The most that a whole burst may take to refill.
 const LONGEST: u64 = 1 << 62;
