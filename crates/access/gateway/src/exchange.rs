@@ -74,9 +74,10 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn begin(edge: &Rc<Edge>, client: &Rc<Client>, head: &Parts) -> Self {
+    /// In a box: it is large, and outlives the handler where the answer is a stream.
+    pub(crate) fn begin(edge: &Rc<Edge>, client: &Rc<Client>, head: &Parts) -> Box<Self> {
         let now = Instant::now();
-        Self {
+        Box::new(Self {
             edge: Rc::clone(edge),
             _busy: client.begin(),
             started: now,
@@ -104,7 +105,7 @@ impl Exchange {
             upload: Fault::default(),
             bytes_out: 0,
             finished: false,
-        }
+        })
     }
 
     /// What ends it before its time, if its method is a stream on either side.
@@ -226,7 +227,7 @@ impl Exchange {
     }
 
     /// Makes the answer. A whole one is finished here; a stream takes the exchange along.
-    pub(crate) fn respond(mut self, result: Result<Response<Body>, Reject>) -> Response<Body> {
+    pub(crate) fn respond(mut self: Box<Self>, result: Result<Response<Body>, Reject>) -> Response<Body> {
         let mut response = match result {
             Ok(response) => response,
             Err(reject) => {
@@ -271,7 +272,7 @@ impl Exchange {
                 self.bytes_out = length as u64;
                 self.finish();
             }
-            None => response.body_mut().hold(Box::new(self)),
+            None => response.body_mut().hold(self),
         }
         response
     }

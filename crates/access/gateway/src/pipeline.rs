@@ -24,15 +24,18 @@ use crate::upstream::connection::Answer;
 use crate::upstream::endpoint::Endpoint;
 
 /// Answers a request. It never fails: a refusal is an answer too.
-pub(crate) async fn handle<B: RequestBody>(
+pub(crate) fn handle<B: RequestBody>(
     edge: &Rc<Edge>,
     client: &Rc<Client>,
     request: Request<B>,
-) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    let mut exchange = Exchange::begin(edge, client, &head);
-    let result = carry(edge, (head, body), &mut exchange).await;
-    exchange.respond(result)
+) -> impl Future<Output = Response<Body>> {
+    let (mut head, body) = request.into_parts();
+    // The future has room for the head once: what an async function takes by value, it keeps twice.
+    async move {
+        let mut exchange = Exchange::begin(edge, client, &head);
+        let result = carry(edge, &mut head, body, &mut exchange).await;
+        exchange.respond(result)
+    }
 }
 
 /// Answers a request that is refused before it is one: of its head there is as much as was understood.
@@ -47,18 +50,19 @@ pub(crate) fn refuse(
 
 async fn carry<B: RequestBody>(
     edge: &Rc<Edge>,
-    (mut head, body): (Parts, B),
+    head: &mut Parts,
+    body: B,
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, Reject> {
-    exchange.dialect = route::dialect(&head);
+    exchange.dialect = route::dialect(head);
 
-    let context = normalize::normalize(&mut head, edge.options().paths)?;
+    let context = normalize::normalize(head, edge.options().paths)?;
     exchange.context = Some(context);
 
     exchange.enter(Stage::Route);
     let routes = edge.routes();
-    let routed = route::route(edge, &routes, &head, exchange.dialect)
-        .inspect_err(|_| exchange.beside(route::beside(&routes, &head), &head.headers))?;
+    let routed = route::route(edge, &routes, head, exchange.dialect)
+        .inspect_err(|_| exchange.beside(route::beside(&routes, head), &head.headers))?;
     let (method, found) = match routed {
         Routed::Transcoded(method, found) => (method, Some(found)),
         Routed::Grpc(method) => (method, None),
@@ -92,7 +96,7 @@ async fn carry<B: RequestBody>(
             exchange.enter(Stage::Transcode);
             let compat = method.route.compat;
             let asked =
-                found.as_ref().map(|found| Asked { edge, routes: &routes, found, head: &head, compat });
+                found.as_ref().map(|found| Asked { edge, routes: &routes, found, head: &*head, compat });
             let form = asked.as_ref().map(Asked::form).transpose()?;
             let (mut payload, kind) = outgoing(asked.as_ref(), body, exchange).await?;
             let fault = payload.fault();
@@ -173,4 +177,20 @@ async fn outgoing<B: RequestBody>(
         Some(web) => (Payload::Stream(Outgoing::web(body, web)), Outbound::GrpcWeb),
         None => (Payload::Stream(Outgoing::grpc(body)), Outbound::Grpc),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is made, moved and read for each request: what is rarely needed (a dial, a wait, a stream) has a box of its own.
+    #[test]
+    fn the_future_of_a_request_stays_small() {
+        type Inner = http_body_util::Empty<bytes::Bytes>;
+        fn size<'e, F: Future>(_: fn(&'e Rc<Edge>, &'e Rc<Client>, Request<Inner>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size(handle::<Inner>);
+        assert!(size <= 3 << 10, "{size} bytes");
+    }
 }

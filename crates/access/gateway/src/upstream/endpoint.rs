@@ -81,7 +81,8 @@ impl Endpoint {
                 return Ok(connection.lease());
             }
             if !self.dialing.get() {
-                return self.dial().await.map(|connection| connection.lease());
+                // In a box: every call would carry the room for it, and that is moved and read for each request.
+                return Box::pin(self.dial()).await.map(|connection| connection.lease());
             }
             self.dialed.notified().await;
             if let Some(failure) = self.failure.borrow().clone() {

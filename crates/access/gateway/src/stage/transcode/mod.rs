@@ -108,32 +108,36 @@ impl Asked<'_> {
             response.headers_mut().remove(CONTENT_ENCODING);
         }
         let limit = self.routes.options().limits.message_bytes;
-        let messages = Messages::new(answer, limit, self.compat, fault);
+        let mut messages = Messages::new(answer, limit, self.compat, fault);
         match form {
-            Form::Unary => self.unary(messages, response).await,
-            Form::Stream(form) => self.stream(messages, (form, deadline), response).await,
+            Form::Unary => {
+                let message = only(&mut messages).await?;
+                self.unary(&message, messages.trailers(), response)
+            }
+            // In a box, so that unary calls do not carry the room for it.
+            Form::Stream(form) => Box::pin(self.stream(messages, (form, deadline), response)).await,
         }
     }
 
-    async fn unary(
+    fn unary(
         &self,
-        mut messages: Messages,
+        message: &Bytes,
+        trailers: &HeaderMap,
         mut response: Response<Body>,
     ) -> Result<Response<Body>, Reject> {
-        let message = only(&mut messages).await?;
         let (content_type, body) = if self.found.binding.response_is_raw() {
-            let body = raw::data(self.edge, Some(self.found.binding), &message)?;
+            let body = raw::data(self.edge, Some(self.found.binding), message)?;
             (body.content_type, body.data)
         } else {
             let mut out = Vec::with_capacity(message.len() * 2 + 64);
-            self.edge.transcoder.borrow_mut().decode_response(self.found.binding, &message, &mut out)?;
+            self.edge.transcoder.borrow_mut().decode_response(self.found.binding, message, &mut out)?;
             (Some(APPLICATION_JSON), Bytes::from(out))
         };
         let headers = response.headers_mut();
         if let Some(content_type) = content_type {
             headers.insert(CONTENT_TYPE, content_type);
         }
-        let trailers = self.trailers(messages.trailers(), headers);
+        let trailers = self.trailers(trailers, headers);
         *response.body_mut() = Body::full(body).with_trailers(trailers);
         Ok(response)
     }
