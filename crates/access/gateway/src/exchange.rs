@@ -87,7 +87,7 @@ impl Exchange {
             http_method: head.method.clone(),
             uri: head.uri.clone(),
             dialect: Dialect::Json,
-            caller: Caller::of(head, client, &edge.options()),
+            caller: Caller::of(head, client, edge.routes().options()),
             identity: None,
             context: None,
             endpoint: None,

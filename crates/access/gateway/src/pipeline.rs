@@ -56,11 +56,11 @@ async fn carry<B: RequestBody>(
 ) -> Result<Response<Body>, Reject> {
     exchange.dialect = route::dialect(head);
 
-    let context = normalize::normalize(head, edge.options().paths)?;
+    let routes = edge.routes();
+    let context = normalize::normalize(head, routes.options().paths)?;
     exchange.context = Some(context);
 
     exchange.enter(Stage::Route);
-    let routes = edge.routes();
     let routed = route::route(edge, &routes, head, exchange.dialect)
         .inspect_err(|_| exchange.beside(route::beside(&routes, head), &head.headers))?;
     let (method, found) = match routed {
