@@ -17,6 +17,7 @@ use crate::metrics::LimitMetrics;
 use crate::options::{LimitKey, RateLimit};
 use crate::reject::Reject;
 use crate::stage::Stage;
+use crate::stage::normalize::once;
 
 /// The three fields of draft-ietf-httpapi-ratelimit-headers up to version 07, which clients and other gateways know; the
 /// structured field of the later versions has changed with each of them.
@@ -132,7 +133,9 @@ impl Budget {
 
     pub(crate) fn write(self, headers: &mut HeaderMap) {
         headers.insert(LIMIT, HeaderValue::from(self.limit));
-        headers.insert(REMAINING, HeaderValue::from(self.remaining));
+        let mut remaining = HeaderValue::from(self.remaining);
+        once(&mut remaining);
+        headers.insert(REMAINING, remaining);
         headers.insert(RESET, HeaderValue::from(self.reset));
     }
 }
