@@ -8,12 +8,13 @@ use std::sync::Arc;
 use aqueduct_telemetry::access::AccessLog;
 use aqueduct_telemetry::health::Health;
 use aqueduct_transcode::Transcoder;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::addresses::Addresses;
 use crate::auth::Tokens;
 use crate::closing::Closing;
 use crate::compress;
+use crate::handshakes::Handshakes;
 use crate::metrics::{Families, Metrics};
 use crate::options::Options;
 use crate::places::Places;
@@ -59,8 +60,7 @@ pub(crate) struct Edge {
     routes: RefCell<Rc<Routes>>,
     newest: RefCell<watch::Receiver<Arc<Compiled>>>,
     in_flight: Cell<usize>,
-    /// Bounds the TLS handshakes in flight.
-    pub(crate) handshakes: Semaphore,
+    pub(crate) handshakes: Handshakes,
     pub(crate) places: Places,
     pub(crate) closing: Arc<Closing>,
 }
@@ -79,7 +79,7 @@ impl Edge {
             routes: RefCell::new(Routes::new(compiled, shared, &[])),
             newest: RefCell::new(newest),
             in_flight: Cell::new(0),
-            handshakes: Semaphore::new(handshakes),
+            handshakes: Handshakes::new(handshakes),
             places: Places::default(),
             closing,
             shared: Arc::clone(shared),
@@ -92,6 +92,7 @@ impl Edge {
         let is_new = self.newest.borrow().has_changed().unwrap_or(false);
         if is_new {
             let compiled = Arc::clone(&self.newest.borrow_mut().borrow_and_update());
+            self.handshakes.bound(compiled.options.per_worker(compiled.options.limits.handshakes));
             let newer = Routes::new(compiled, &self.shared, self.routes.borrow().upstreams());
             self.routes.replace(newer);
         }

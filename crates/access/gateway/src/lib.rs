@@ -23,6 +23,7 @@ mod exchange;
 pub mod fuzzing;
 mod grpc;
 mod grpc_web;
+mod handshakes;
 mod http1;
 mod metrics;
 mod options;

@@ -20,7 +20,7 @@ pub(super) async fn shake_hands(
     let metrics = &edge.metrics.handshakes;
     // Those over the bound wait, on the same clock: a burst of good clients is served, a flood of silent ones ends.
     let result = tokio::time::timeout(within, async {
-        let _permit = edge.handshakes.acquire().await;
+        let _place = edge.handshakes.enter().await;
         acceptor.accept(stream).await
     });
     match result.await {

@@ -269,6 +269,35 @@ fn a_client_that_does_not_speak_tls_is_sent_away() {
 }
 
 #[test]
+fn a_higher_bound_of_handshakes_lets_in_who_waits() {
+    let authority = Authority::new();
+    let tls = Tls::new(vec![authority.issue(&["a.test"]).pair()]);
+    let setup = Setup::with(|options| {
+        options.limits.handshakes = 1;
+        options.listen[0].tls = Some(tls.clone());
+    });
+    let connected = |count| {
+        while setup.metric("aqueduct_gateway_connections") < count {
+            std::thread::yield_now();
+        }
+    };
+    // It holds the only place for the whole of `timeouts.head`.
+    let _silent = setup.connect();
+    connected(1);
+    let (address, config) = (setup.address, authority.client(&[], None));
+    let waits = std::thread::spawn(move || {
+        let mut client = Secure::open(address, &config, "a.test")?;
+        client.get("/v1/say/x", "")
+    });
+    connected(2);
+    let mut higher = options(vec![setup.backend.address.to_string()]);
+    higher.listen[0].tls = Some(tls);
+    setup.gateway.as_ref().unwrap().reload(higher).unwrap();
+    assert_eq!(waits.join().unwrap().unwrap().0, 200);
+    assert_eq!(setup.metric(r#"aqueduct_gateway_tls_handshakes_total{result="timed_out"}"#), 0);
+}
+
+#[test]
 fn a_client_hello_to_a_plain_port_is_no_request() {
     let setup = Setup::start();
     let authority = Authority::new();
