@@ -39,8 +39,8 @@ impl Reading {
         (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration())
     }
 
-    /// Who shows it: the first URI it is for, else the first DNS name, else the subject's common name. Bytes that may not
-    /// stand in a header are percent-encoded. Names without a scheme must not look as if they had one: whoever may sign
+    /// Who shows it: the first URI it is for, as it is, else the first DNS name, else the subject's common name,
+    /// percent-encoded where need be. What is no URI, since it has other bytes than URIs may have, is nobody. Names without a scheme must not look as if they had one: whoever may sign
     /// for a common name need not be trusted to sign for a URI.
     pub(crate) fn identity(&self) -> Option<HeaderValue> {
         let uri = self.names.iter().find_map(|name| match name {
@@ -49,8 +49,11 @@ impl Reading {
         });
         let named =
             || self.dns_names().next().or_else(|| self.common_name()).filter(|name| !name.contains("://"));
-        let name = uri.or_else(named).filter(|name| !name.is_empty())?;
-        HeaderValue::from_str(&encoded(name)).ok()
+        let name = match uri {
+            Some(uri) => uri.bytes().all(|byte| byte.is_ascii_graphic()).then(|| uri.to_owned())?,
+            None => encoded(named()?),
+        };
+        HeaderValue::from_str(&name).ok().filter(|name| !name.is_empty())
     }
 
     fn common_name(&self) -> Option<&str> {
@@ -67,18 +70,54 @@ impl Reading {
     }
 }
 
-/// Everything but visible ASCII and inner blanks as `%XX`.
+/// Everything but visible ASCII and inner blanks as `%XX`, and `%` itself, so that no two names look alike.
 fn encoded(name: &str) -> String {
     use std::fmt::Write as _;
     let mut out = String::with_capacity(name.len());
     for (at, byte) in name.bytes().enumerate() {
         let inner = at > 0 && at + 1 < name.len();
         match byte {
-            b'!'..=b'~' => out.push(char::from(byte)),
+            b'!'..=b'~' if byte != b'%' => out.push(char::from(byte)),
             b' ' if inner => out.push(' '),
             // Writing to a string cannot fail.
             _ => drop(write!(out, "%{byte:02X}")),
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reading;
+    use rcgen::string::Ia5String;
+    use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+
+    /// Who shows a certificate with these alternative names and this common name.
+    #[track_caller]
+    fn check(names: Vec<SanType>, common_name: &str, expect: Option<&str>) {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = names;
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let identity = Reading::of(certificate.der()).unwrap().identity();
+        assert_eq!(identity.as_ref().map(|name| name.to_str().unwrap()), expect);
+    }
+
+    #[test]
+    fn no_two_clients_have_one_identity() {
+        let text = |text: &str| Ia5String::try_from(text).unwrap();
+        let uri = |uri: &str| vec![SanType::URI(text(uri))];
+        let dns = |name: &str| vec![SanType::DnsName(text(name))];
+        check(vec![], "K\u{e4}the K", Some("K%C3%A4the K"));
+        check(vec![], "K%C3%A4the K", Some("K%25C3%25A4the K"));
+        check(vec![], "a ", Some("a%20"));
+        check(vec![], "a%20", Some("a%2520"));
+        check(dns("a%20.test"), "b", Some("a%2520.test"));
+        check(uri("spiffe://shop/a%20b"), "b", Some("spiffe://shop/a%20b"));
+        for nobody in ["spiffe://shop/a b", "spiffe://shop/\u{1}", ""] {
+            check(uri(nobody), "b", None);
+        }
+        check(vec![], "spiffe://shop/a", None);
+        check(vec![], "", None);
+    }
 }
