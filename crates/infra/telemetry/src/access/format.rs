@@ -57,10 +57,11 @@ enum Name {
     ResponseBytes,
     Upstream,
     Reject,
+    RequestId,
     TraceId,
 }
 
-const NAMES: [(&str, Name); 13] = [
+const NAMES: [(&str, Name); 14] = [
     ("time", Name::Time),
     ("client", Name::Client),
     ("method", Name::Method),
@@ -73,6 +74,7 @@ const NAMES: [(&str, Name); 13] = [
     ("response_bytes", Name::ResponseBytes),
     ("upstream", Name::Upstream),
     ("reject", Name::Reject),
+    ("request_id", Name::RequestId),
     ("trace_id", Name::TraceId),
 ];
 
@@ -160,6 +162,7 @@ impl Name {
                     text(out, Some(reject.reason));
                 }
             }
+            Name::RequestId => text(out, entry.request_id),
             Name::TraceId => out.extend_from_slice(&entry.context.trace_id_hex()),
         }
     }

@@ -97,6 +97,7 @@ fn a_template_is_filled_in() {
         request_bytes: 5,
         response_bytes: 7,
         client: Some("192.0.2.1:80".parse().unwrap()),
+        request_id: Some("r\"1"),
         upstream: Some("10.0.0.1:50051"),
         reject: Some(Reject { stage: "admit", reason: "queue_full" }),
         ..Entry::new("GET", "/v1/\n\"\\\u{7f}é", 503, context())
@@ -108,11 +109,12 @@ fn a_template_is_filled_in() {
         assert_eq!(String::from_utf8(out).unwrap(), format!("{expect}\n"), "{template}");
     };
     check("{client} \"{method} {path}\" {status}", &known, r#"192.0.2.1:80 "GET /v1/\x0A\x22\x5C\x7Fé" 503"#);
-    let rest = "{time}|{route}|{grpc_status}|{duration}|{request_bytes}|{response_bytes}|{upstream}|{reject}|{trace_id}";
+    let rest = "{time}|{route}|{grpc_status}|{duration}|{request_bytes}|{response_bytes}|{upstream}|{reject}|{request_id}|{trace_id}";
     let trace = "0af7651916cd43dd8448eb211c80319c";
-    let filled = "2025-03-01T08:30:00.125Z|s.v1.S/Get|14|61.001234|5|7|10.0.0.1:50051|admit/queue_full";
+    let filled =
+        "2025-03-01T08:30:00.125Z|s.v1.S/Get|14|61.001234|5|7|10.0.0.1:50051|admit/queue_full|r\\x221";
     check(rest, &known, &format!("{filled}|{trace}"));
-    let unknown = "2025-03-01T08:30:00.125Z|-|-|0.000000|0|0|-|-";
+    let unknown = "2025-03-01T08:30:00.125Z|-|-|0.000000|0|0|-|-|-";
     check(rest, &entry("/"), &format!("{unknown}|{trace}"));
     check("{client}{{x}}", &entry("/"), "-{x}");
     check("", &entry("/"), "");
@@ -120,7 +122,7 @@ fn a_template_is_filled_in() {
         (
             "{verb}",
             "there is no `{verb}`; known: time, client, method, path, route, status, grpc_status, duration, \
-                    request_bytes, response_bytes, upstream, reject, trace_id",
+                    request_bytes, response_bytes, upstream, reject, request_id, trace_id",
         ),
         ("a {path", "a brace without its other at `{path`; a brace itself is written twice"),
         ("a } b", "a brace without its other at `} b`; a brace itself is written twice"),
