@@ -63,15 +63,12 @@ impl Inherited {
     }
 }
 
-/// Starts the binary anew, with the same arguments. Resolves with its process id once it accepts.
+/// Starts the binary anew, with the same arguments. Resolves with its process id once it accepts; the new process is ended
+/// when the future is dropped before.
 pub(crate) async fn hand_over(edge: Vec<TcpListener>, admin: Option<TcpListener>) -> io::Result<u32> {
     let edge = edge.into_iter().map(|listener| (EDGE, listener));
     let sockets: Vec<_> = edge.chain(admin.map(|listener| (ADMIN, listener))).collect();
-    let start = move || {
-        let mut command = command()?;
-        Successor::start(&mut command, &sockets)
-    };
-    let successor = tokio::task::spawn_blocking(start).await.map_err(io::Error::other)??;
+    let successor = Successor::start(&mut command()?, &sockets).await?;
     successor.ready(PATIENCE).await
 }
 

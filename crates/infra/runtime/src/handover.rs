@@ -5,11 +5,10 @@
 //! that says what it is for with each), and back comes a byte once the successor accepts. A successor that ends before
 //! that leaves everything as it was.
 
-use std::io::{self, IoSlice, IoSliceMut, Write as _};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -19,7 +18,8 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags,
 };
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
+use tokio::net::UnixStream;
 
 /// The environment of a successor has the process id of its predecessor here.
 pub const VARIABLE: &str = "AQUEDUCT_UPGRADE";
@@ -39,19 +39,23 @@ pub struct Successor {
 }
 
 impl Successor {
-    /// Starts it and hands over the sockets, each with what it is for. Blocks until it has taken them.
+    /// Starts it and hands over the sockets, each with what it is for. Resolves when it has taken them. It is ended when the
+    /// future is dropped before, at whatever point: only the start itself, which takes milliseconds, is not waited for but
+    /// done, since on another thread it would go on behind the back of whoever does not want it any more.
     ///
     /// # Errors
     /// When it cannot be started, or does not take the sockets.
-    pub fn start(command: &mut Command, sockets: &[(u8, TcpListener)]) -> io::Result<Self> {
-        let (socket, theirs) = UnixStream::pair()?;
-        socket.set_write_timeout(Some(STALLED))?;
+    pub async fn start(command: &mut Command, sockets: &[(u8, TcpListener)]) -> io::Result<Self> {
+        let (socket, theirs) = std::os::unix::net::UnixStream::pair()?;
+        socket.set_nonblocking(true)?;
+        let socket = UnixStream::from_std(socket)?;
         command.stdin(Stdio::from(OwnedFd::from(theirs))).env(VARIABLE, std::process::id().to_string());
         let child = command.spawn()?;
+        let mut successor = Self { child, socket, ready: false };
         // The command would keep the other end open, and hide the end of the child.
         command.stdin(Stdio::null());
-        let mut successor = Self { child, socket, ready: false };
-        match send_all(&mut successor.socket, sockets) {
+        let sent = tokio::time::timeout(STALLED, send_all(&mut successor.socket, sockets));
+        match sent.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(()) => Ok(successor),
             // It has ended, or takes nothing.
             Err(error) => Err(match successor.child.try_wait() {
@@ -66,11 +70,8 @@ impl Successor {
     /// # Errors
     /// When it ends, or is not ready in time; it has ended then.
     pub async fn ready(mut self, patience: Duration) -> io::Result<u32> {
-        let socket = self.socket.try_clone()?;
-        socket.set_nonblocking(true)?;
-        let mut socket = tokio::net::UnixStream::from_std(socket)?;
         let mut byte = [0];
-        match tokio::time::timeout(patience, socket.read(&mut byte)).await {
+        match tokio::time::timeout(patience, self.socket.read(&mut byte)).await {
             Ok(Ok(1)) if byte == [READY] => {
                 self.ready = true;
                 Ok(self.child.id())
@@ -113,15 +114,20 @@ fn ended(status: ExitStatus) -> io::Error {
     io::Error::other(format!("the new process has ended ({status}); what it printed tells why"))
 }
 
-fn send_all(socket: &mut UnixStream, sockets: &[(u8, TcpListener)]) -> io::Result<()> {
+async fn send_all(socket: &mut UnixStream, sockets: &[(u8, TcpListener)]) -> io::Result<()> {
     for (tag, listener) in sockets {
-        let fds = [listener.as_fd()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        control.push(SendAncillaryMessage::ScmRights(&fds));
-        rustix::net::sendmsg(&*socket, &[IoSlice::new(&[*tag])], &mut control, SendFlags::empty())?;
+        socket.async_io(Interest::WRITABLE, || send(&*socket, *tag, listener)).await?;
     }
-    socket.write_all(&[END])
+    socket.write_all(&[END]).await
+}
+
+fn send(socket: impl AsFd, tag: u8, listener: &TcpListener) -> io::Result<()> {
+    let fds = [listener.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    rustix::net::sendmsg(socket, &[IoSlice::new(&[tag])], &mut control, SendFlags::empty())?;
+    Ok(())
 }
 
 /// The process that this one takes over from.
@@ -185,13 +191,15 @@ mod tests {
     use super::*;
     use std::net::TcpStream;
 
-    #[test]
-    fn sockets_arrive_with_their_meaning_and_the_connections_that_wait() {
+    #[tokio::test]
+    async fn sockets_arrive_with_their_meaning_and_the_connections_that_wait() {
         let listeners = [b'a', b'b', b'b'].map(|tag| (tag, TcpListener::bind("127.0.0.1:0").unwrap()));
         let addresses: Vec<_> = listeners.iter().map(|(tag, it)| (*tag, it.local_addr().unwrap())).collect();
         let waiting = TcpStream::connect(addresses[2].1).unwrap();
-        let (mut ours, theirs) = UnixStream::pair().unwrap();
-        send_all(&mut ours, &listeners).unwrap();
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut ours = UnixStream::from_std(ours).unwrap();
+        send_all(&mut ours, &listeners).await.unwrap();
         drop(listeners);
         let received = receive_all(&theirs).unwrap();
         let found: Vec<_> = received.iter().map(|(tag, it)| (*tag, it.local_addr().unwrap())).collect();
@@ -205,7 +213,7 @@ mod tests {
     async fn a_successor_that_ends_is_told_of_with_its_status() {
         let mut command = Command::new("sh");
         command.args(["-c", "head -c 1 >/dev/null; exit 3"]);
-        let successor = Successor::start(&mut command, &[]).unwrap();
+        let successor = Successor::start(&mut command, &[]).await.unwrap();
         let error = successor.ready(Duration::from_mins(1)).await.unwrap_err().to_string();
         assert!(error.contains("exit status: 3"), "{error}");
     }
@@ -214,12 +222,12 @@ mod tests {
     async fn a_successor_that_is_never_ready_is_ended() {
         let mut command = Command::new("sh");
         command.args(["-c", "head -c 1 >/dev/null; exec sleep 600"]);
-        let successor = Successor::start(&mut command, &[]).unwrap();
+        let successor = Successor::start(&mut command, &[]).await.unwrap();
         let pid = successor.child.id();
         let error = successor.ready(Duration::from_millis(10)).await.unwrap_err().to_string();
         assert!(error.contains("not ready"), "{error}");
         assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
-        let missing = Successor::start(&mut Command::new("/nowhere/aqueduct"), &[]);
+        let missing = Successor::start(&mut Command::new("/nowhere/aqueduct"), &[]).await;
         assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
@@ -228,7 +236,30 @@ mod tests {
         // dash's printf writes to the socket that is its standard input.
         let mut command = Command::new("sh");
         command.args(["-c", "head -c 1 >/dev/null; printf + >&0"]);
-        let successor = Successor::start(&mut command, &[]).unwrap();
+        let successor = Successor::start(&mut command, &[]).await.unwrap();
         successor.ready(Duration::from_mins(1)).await.unwrap();
+    }
+
+    /// Nobody is left who would take over from nobody.
+    #[tokio::test]
+    async fn a_successor_that_nobody_wants_any_more_is_ended_while_it_takes_the_sockets() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = folder.path().join("pid");
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo $$ >$0.new; mv $0.new $0; exec sleep 600"]).arg(&said);
+        // More than fit between the two.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let sockets: Vec<_> = (0..1000).map(|_| (b'a', listener.try_clone().unwrap())).collect();
+        let begun = async {
+            while !said.exists() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            started = Successor::start(&mut command, &sockets) => unreachable!("{started:?}"),
+            () = begun => {}
+        }
+        let pid = std::fs::read_to_string(said).unwrap();
+        assert!(!std::path::Path::new(&format!("/proc/{}", pid.trim())).exists());
     }
 }
