@@ -110,3 +110,24 @@ impl Watch {
         closing.has_begun() || matches!(begins.as_mut().poll(cx), Poll::Ready(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::{pending, ready};
+    use std::pin::pin;
+    use std::task::Waker;
+
+    /// Connections go on in a drain, and somebody may open a stream on one.
+    #[tokio::test]
+    async fn a_stream_that_comes_after_the_beginning_ends_too_and_a_call_does_not() {
+        let closing = Arc::new(Closing::default());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(!Watch::new(&closing).poll_begun(&mut cx));
+        closing.begin();
+        assert_eq!(closing.within(pin!(pending::<()>()), None, true).await, Err(Cut::Closing));
+        assert_eq!(closing.within(pin!(ready(1)), None, true).await, Ok(1), "what is there is taken");
+        assert!(Watch::new(&closing).poll_begun(&mut cx));
+        assert!(pin!(closing.within(pin!(pending::<()>()), None, false)).poll(&mut cx).is_pending());
+    }
+}

@@ -196,23 +196,53 @@ mod tests {
         assert_eq!(start.elapsed().as_secs(), 60 + 3600, "nobody has asked");
     }
 
-    #[test]
-    fn other_options_begin_with_the_keys_that_were_fetched() {
-        let key =
-            r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
-        let options = |url: &'static str, audience: &str| Auth {
+    /// Somebody to whom the system connects, and who answers nothing.
+    fn silent() -> (std::net::TcpListener, JwksUrl) {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/keys", silent.local_addr().unwrap()).parse().unwrap();
+        (silent, JwksUrl { url, every: Duration::from_mins(5), ca: None })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fetch_that_does_not_end_is_given_up() {
+        let (_silent, options) = silent();
+        let (source, begin) = (Source::new(&options).unwrap(), Instant::now());
+        let keys = tokio::task::LocalSet::new().run_until(source.keys()).await;
+        assert_eq!(keys.err().as_deref(), Some("no whole answer within 10 s"));
+        assert_eq!(begin.elapsed(), LONGEST_FETCH);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_in_trouble_is_asked_ever_more_seldom() {
+        let (silent, options) = silent();
+        let auth = Authenticator::new(&auth(options.clone(), "one"), None);
+        let followed = timeout(Duration::from_secs(200), follow(&auth, &options, Duration::from_secs(1)));
+        assert!(tokio::task::LocalSet::new().run_until(followed).await.is_err());
+        silent.set_nonblocking(true).unwrap();
+        let asked = std::iter::from_fn(|| silent.accept().ok()).count();
+        // After 0, 11, 23, 37, 55, 81, 123 and 197 s: ten for an answer, and then the pause.
+        assert_eq!(asked, 8);
+    }
+
+    fn auth(url: JwksUrl, audience: &str) -> Auth {
+        Auth {
             jwt: Some(Jwt {
                 issuer: "i".into(),
                 audiences: vec![audience.into()],
-                jwks: Jwks::Url(JwksUrl {
-                    url: Uri::from_static(url),
-                    every: Duration::from_mins(5),
-                    ca: None,
-                }),
+                jwks: Jwks::Url(url),
                 algorithms: vec!["EdDSA".into()],
                 clock_skew: Duration::ZERO,
             }),
             ..Auth::default()
+        }
+    }
+
+    #[test]
+    fn other_options_begin_with_the_keys_that_were_fetched() {
+        let key =
+            r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+        let options = |url: &'static str, audience: &str| {
+            auth(JwksUrl { url: Uri::from_static(url), every: Duration::from_mins(5), ca: None }, audience)
         };
         let before = Authenticator::new(&options("https://a.example/", "one"), None);
         assert_eq!(before.keys.borrow().len(), 0);

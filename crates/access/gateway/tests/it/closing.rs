@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::backend::{frame, message};
 use crate::grpc;
 use crate::http::Connection;
-use crate::setup::Setup;
+use crate::setup::{Setup, options};
 use crate::transcoded::wait;
 
 const ERROR: &str = r#"{"error":{"code":14,"message":"the gateway is shutting down","details":[]}}"#;
@@ -48,6 +48,31 @@ fn arrays_are_closed_behind_an_error() {
 #[test]
 fn events_end_with_one_that_is_an_error() {
     check("text/event-stream", "data: {\"count\":\"1\"}\n\n", &format!("event: error\ndata: {ERROR}\n\n"));
+}
+
+/// A worker that goes for want of work drains as a gateway does.
+#[test]
+fn the_streams_of_a_worker_that_goes_end_with_an_error() {
+    let mut setup = Setup::with(|options| {
+        options.workers = 4;
+        options.timeouts.drain = Duration::from_secs(3);
+    });
+    let (ended, ends) = std::sync::mpsc::channel();
+    for _ in 0..24 {
+        let (mut client, ended) = (setup.connect(), ended.clone());
+        client.send(b"GET /v1/count/103 HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert_eq!(client.head().unwrap().status, 200);
+        assert_eq!(client.chunk().unwrap(), "{\"count\":\"1\"}\n");
+        std::thread::spawn(move || ended.send(client.rest()));
+    }
+    drop(ended);
+    let mut fewer = options(vec![setup.backend.address.to_string()]);
+    fewer.timeouts.drain = Duration::from_secs(3);
+    setup.gateway.as_ref().unwrap().reload(fewer).unwrap();
+    let expect = format!("{:x}\r\n{ERROR}\n\r\n0\r\n\r\n", ERROR.len() + 1);
+    assert_eq!(ends.recv().unwrap(), expect, "without a drain of the whole");
+    assert_eq!(setup.drain(), 0, "nothing is cut");
+    assert!(ends.iter().all(|end| end == expect));
 }
 
 #[test]
