@@ -47,25 +47,32 @@ pub(crate) enum Config {
 pub(crate) fn read(path: &Path) -> Result<Config, Rejected> {
     read_with(path, |_, fields, source| {
         Some(if is_system(&fields) {
-            Config::System(system::read(fields, source))
+            let file = system::read(fields, source);
+            add_late(source, "", &file.overlaps());
+            Config::System(file)
         } else {
-            Config::Gateway(gateway::read(fields, source))
+            let file = gateway::read(fields, source);
+            add_late(source, "", &file.overlaps());
+            Config::Gateway(file)
         })
     })
 }
 
-/// Reads a gateway's file from its bytes. `late` is what was found wrong with it when it was tried.
+/// Reads a gateway's file from its bytes, as `flags` change it. `late` is what was found wrong with it when it was tried.
 pub(crate) fn gateway_from(
     path: &Path,
     bytes: Vec<u8>,
     late: &[aqueduct_gateway::Problem],
+    flags: impl FnOnce(&mut GatewayFile),
 ) -> Result<GatewayFile, Rejected> {
     interpret_bytes(path, bytes, |root, fields, source| {
         if is_system(&fields) {
             root.problem("this file is for the whole system: `aqueduct up --config` reads it");
             return None;
         }
-        let file = gateway::read(fields, source);
+        let mut file = gateway::read(fields, source);
+        flags(&mut file);
+        add_late(source, "", &file.overlaps());
         add_late(source, "", late);
         Some(file)
     })
@@ -76,13 +83,16 @@ pub(crate) fn system_from(
     path: &Path,
     bytes: Vec<u8>,
     late: &[aqueduct_gateway::Problem],
+    flags: impl FnOnce(&mut SystemFile),
 ) -> Result<SystemFile, Rejected> {
     interpret_bytes(path, bytes, |root, fields, source| {
         if fields.has_any(&gateway::TELLING) && !is_system(&fields) {
             root.problem("this file is for a gateway alone: `aqueduct gateway --config` reads it");
             return None;
         }
-        let file = system::read(fields, source);
+        let mut file = system::read(fields, source);
+        flags(&mut file);
+        add_late(source, "", &file.overlaps());
         add_late(source, "gateway.", late);
         Some(file)
     })

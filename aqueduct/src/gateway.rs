@@ -35,10 +35,10 @@ fn read(
     bytes: Vec<u8>,
     late: &[aqueduct_gateway::Problem],
 ) -> Result<GatewayFile, Rejected> {
-    let mut file = config::gateway_from(path, bytes, late)?;
-    file.admin = args.admin.or(file.admin);
-    args.access.apply(&mut file.access_log);
-    Ok(file)
+    config::gateway_from(path, bytes, late, |file| {
+        file.admin = args.admin.or(file.admin);
+        args.access.apply(&mut file.access_log);
+    })
 }
 
 async fn serve(

@@ -29,6 +29,9 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
     } else {
         let mut system = SystemFile::default();
         apply(args, &mut system);
+        if let Some(problem) = system.overlaps().first() {
+            return Err(Failure::usage(anyhow::anyhow!("{}", problem.message)));
+        }
         system
     };
     process::run(|process| serve(args, (system, bytes), process))
@@ -41,9 +44,7 @@ fn read(
     bytes: Vec<u8>,
     late: &[aqueduct_gateway::Problem],
 ) -> Result<SystemFile, Rejected> {
-    let mut system = config::system_from(path, bytes, late)?;
-    apply(args, &mut system);
-    Ok(system)
+    config::system_from(path, bytes, late, |system| apply(args, system))
 }
 
 /// The flags go before the file.

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aqueduct_gateway::{Limits, Listen, Options, Probes, Timeouts};
+use aqueduct_gateway::{Limits, Listen, Options, Probes, Problem, Timeouts};
 use aqueduct_telemetry::access::{Format, Target, Template};
 
 use super::value::{Fields, Value};
@@ -33,6 +33,23 @@ impl Default for AccessLogFile {
     fn default() -> Self {
         Self { target: None, format: Format::Json, sample: 1.0 }
     }
+}
+
+/// The listeners for which there is no place, since another part of the process listens there: `others` by what they are.
+pub(super) fn overlaps(listen: &[Listen], others: &[(&str, Option<SocketAddr>)]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (index, listen) in listen.iter().enumerate() {
+        for (who, other) in others {
+            let Some(other) = other.filter(|other| listen.overlaps(*other)) else { continue };
+            let message = overlap("the edge", listen.address, who, other);
+            problems.push(Problem { path: format!("listen[{index}].address"), message });
+        }
+    }
+    problems
+}
+
+pub(super) fn overlap(what: &str, address: SocketAddr, who: &str, other: SocketAddr) -> String {
+    format!("{what} cannot listen on {address}: {who} on {other}; choose another address for one of them")
 }
 
 /// Reads `listen`, `workers`, `limits`, `timeouts`, `probes`, what is believed of the outside, and the rate limits.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use aqueduct_gateway::{Descriptors, Options, Probes, Route, Upstream};
+use aqueduct_gateway::{Descriptors, Options, Probes, Problem, Route, Upstream};
 
 use super::auth;
 use super::edge::{self, AccessLogFile, beside, positive};
@@ -27,6 +27,13 @@ pub(crate) struct GatewayFile {
     /// `None` is off.
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) access_log: AccessLogFile,
+}
+
+impl GatewayFile {
+    /// The addresses that are good by themselves, but not beside each other.
+    pub(super) fn overlaps(&self) -> Vec<Problem> {
+        edge::overlaps(&self.options.listen, &[("the admin server does", self.admin)])
+    }
 }
 
 pub(super) fn read(mut fields: Fields<'_>, Source { base, problems }: Source<'_>) -> GatewayFile {

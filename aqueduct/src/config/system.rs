@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use aqueduct_gateway::{Descriptors, Listen, Options, Probes, Route, Upstream};
+use aqueduct_gateway::{Descriptors, Listen, Options, Probes, Problem, Route, Upstream};
 use aqueduct_shop::proto::DESCRIPTOR_SET;
 
 use super::Source;
@@ -61,6 +61,21 @@ impl SystemFile {
             routes: vec![Route::new("shop.v1.OrderService", name())],
             ..self.edge.clone()
         }
+    }
+
+    /// The addresses that are good by themselves, but not beside each other.
+    pub(crate) fn overlaps(&self) -> Vec<Problem> {
+        const WHO: &str = "the admin server does";
+        let others = [("the services do", Some(self.services)), (WHO, self.admin)];
+        let mut problems = edge::overlaps(&self.edge.listen, &others);
+        for problem in &mut problems {
+            problem.path.insert_str(0, "gateway.");
+        }
+        if let Some(admin) = self.admin.filter(|admin| Listen::plain(self.services).overlaps(*admin)) {
+            let message = edge::overlap("the services", self.services, WHO, admin);
+            problems.push(Problem { path: "shop.address".to_owned(), message });
+        }
+        problems
     }
 
     /// What is another one in `wanted`, and cannot be changed while the process runs: the sections' names.

@@ -99,6 +99,48 @@ fn an_address_is_listened_on_once() {
         r#"[{ address: "127.0.0.1:8080" }, { address: "127.0.0.1:8080" }]"#,
     );
     check(text.trim_start(), &["1:52: 127.0.0.1:8080 is there twice"]);
+    let text = text.replacen("127.0.0.1", "0.0.0.0", 1);
+    let overlaps = "127.0.0.1:8080 overlaps with 0.0.0.0:8080: nobody can listen on both";
+    check(text.trim_start(), &[&format!("1:50: {overlaps}")]);
+}
+
+/// Nor twice by different parts of the process, whether their addresses are in the file, by default, or in flags.
+#[test]
+fn no_part_of_the_process_listens_where_another_does() {
+    let edge = |address: &str, who: &str, other: &str| {
+        format!(
+            "the edge cannot listen on {address}: {who} on {other}; choose another address for one of them"
+        )
+    };
+    let admin = "the admin server does";
+    let [ours, theirs] = ["127.0.0.1:8080", "127.0.0.1:9900"];
+    let same = edge(ours, admin, ours);
+    check_more("admin: { address: \"127.0.0.1:8080\" }", &[&format!("1:21: {same}")]);
+    let wide = edge(ours, admin, "0.0.0.0:8080");
+    check_more("admin: { address: \"0.0.0.0:8080\" }", &[&format!("1:21: {wide}")]);
+    let text = SMALLEST.trim_start().replace(ours, "0.0.0.0:9900");
+    check(&text, &[&format!("1:21: {}", edge("0.0.0.0:9900", admin, theirs))]);
+    let folder = folder(format!("{text}admin: off\n"));
+    assert!(read_gateway(&folder.path().join("c.yaml")).is_ok(), "there is no admin server");
+
+    check(
+        "admin: { address: \"127.0.0.1:8080\" }\nshop: { address: \"127.0.0.1:8080\" }\n",
+        &[
+            &format!("1:1: gateway.listen[0].address: {}", edge(ours, "the services do", ours)),
+            &format!("2:18: {}", edge(ours, admin, ours).replace("edge", "services")),
+        ],
+    );
+
+    // A flag can bring it about, and mend it.
+    let path = folder.path().join("c.yaml");
+    let with = |admin: Option<&str>| {
+        let admin = admin.map(|text| text.parse().unwrap());
+        gateway_from(&path, bytes(&path).unwrap(), &[], |file| file.admin = admin)
+    };
+    let told = told(&with(Some(theirs)).unwrap_err(), false);
+    assert!(told.contains(&format!(":1:21: {}", edge("0.0.0.0:9900", admin, theirs))), "{told}");
+    fs::write(&path, &text).unwrap();
+    assert!(with(Some(ours)).is_ok());
 }
 
 #[test]
@@ -376,7 +418,7 @@ fn a_line_of_the_access_log_may_be_a_template() {
         "access_log: { file: \"-\", format: \"{clent}\" }",
         &[
             "5:34: there is no `{clent}`; known: time, client, method, path, route, status, grpc_status, duration, \
-             request_bytes, response_bytes, upstream, reject, trace_id",
+             request_bytes, response_bytes, upstream, reject, request_id, trace_id",
         ],
     );
 }
@@ -689,11 +731,11 @@ fn a_long_line_is_shown_around_the_place() {
 }
 
 fn read_gateway(path: &Path) -> Result<GatewayFile, Rejected> {
-    gateway_from(path, bytes(path)?, &[])
+    gateway_from(path, bytes(path)?, &[], |_| {})
 }
 
 fn read_system(path: &Path) -> Result<SystemFile, Rejected> {
-    system_from(path, bytes(path)?, &[])
+    system_from(path, bytes(path)?, &[], |_| {})
 }
 
 #[test]
@@ -702,7 +744,7 @@ fn what_is_found_wrong_later_is_told_at_its_place() {
     let path = folder.path().join("c.yaml");
     let (path_of, message) = ("listen[0].address".to_owned(), "somebody listens there".to_owned());
     let late = [aqueduct_gateway::Problem { path: path_of, message }];
-    let rejected = gateway_from(&path, bytes(&path).unwrap(), &late).unwrap_err();
+    let rejected = gateway_from(&path, bytes(&path).unwrap(), &late, |_| {}).unwrap_err();
     let text = told(&rejected, false);
     let place = SMALLEST.trim_start().lines().next().unwrap().find('"').unwrap() + 1;
     assert!(text.contains(&format!("c.yaml:1:{place}: somebody listens there")), "{text}");

@@ -115,3 +115,14 @@ fn flags_that_are_wrong_exit_with_2() {
     }
     assert!(!scratch.path().join("aqueduct-data").exists(), "refused before anything was made");
 }
+
+#[test]
+fn flags_that_put_two_parts_at_one_address_exit_with_2() {
+    let scratch = Scratch::new("flags-overlap");
+    let port = Port::free();
+    let address = port.address();
+    let flags = [format!("--listen={address}"), format!("--admin={address}")];
+    let ended = run(scratch.path(), &["up", &flags[0], &flags[1]]);
+    check(&ended, 2, &["the edge cannot listen on", &address.to_string(), "the admin server does"]);
+    assert!(!scratch.path().join("aqueduct-data").exists(), "refused before anything was made");
+}

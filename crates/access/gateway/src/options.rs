@@ -81,6 +81,15 @@ impl Listen {
     pub fn plain(address: SocketAddr) -> Self {
         Self { address, tls: None }
     }
+
+    /// Whether the system lets nobody listen on both: the same port of the same address, or of all of its kind. Port 0 is
+    /// another one each time.
+    pub fn overlaps(&self, other: SocketAddr) -> bool {
+        let (ours, theirs) = (self.address.ip(), other.ip());
+        let same = ours == theirs
+            || ours.is_ipv4() == theirs.is_ipv4() && (ours.is_unspecified() || theirs.is_unspecified());
+        same && self.address.port() == other.port() && other.port() != 0
+    }
 }
 
 /// A set of interchangeable gRPC servers.

@@ -100,8 +100,14 @@ impl Options {
             let same = |other: &crate::options::Listen| other.address == listen.address;
             // Several free ports of one address are told apart by nothing, so that TLS cannot be for one of them.
             let named = listen.address.port() != 0 || self.listen.iter().any(|it| it.tls.is_some());
+            let path = || format!("listen[{index}].address");
             if named && self.listen.iter().take(index).any(same) {
-                problem(format!("listen[{index}].address"), format!("{} is there twice", listen.address));
+                problem(path(), format!("{} is there twice", listen.address));
+            } else if let Some(other) =
+                self.listen.iter().take(index).find(|other| other.overlaps(listen.address))
+            {
+                let (address, other) = (listen.address, other.address);
+                problem(path(), format!("{address} overlaps with {other}: nobody can listen on both"));
             }
         }
         if self.workers > 1024 {
