@@ -207,7 +207,7 @@ mod tests {
     async fn a_fetch_that_does_not_end_is_given_up() {
         let (_silent, options) = silent();
         let (source, begin) = (Source::new(&options).unwrap(), Instant::now());
-        let keys = tokio::task::LocalSet::new().run_until(source.keys()).await;
+        let keys = tokio::task::LocalSet::new().run_until(Box::pin(source.keys())).await;
         assert_eq!(keys.err().as_deref(), Some("no whole answer within 10 s"));
         assert_eq!(begin.elapsed(), LONGEST_FETCH);
     }
@@ -217,7 +217,7 @@ mod tests {
         let (silent, options) = silent();
         let auth = Authenticator::new(&auth(options.clone(), "one"), None);
         let followed = timeout(Duration::from_secs(200), follow(&auth, &options, Duration::from_secs(1)));
-        assert!(tokio::task::LocalSet::new().run_until(followed).await.is_err());
+        assert!(tokio::task::LocalSet::new().run_until(Box::pin(followed)).await.is_err());
         silent.set_nonblocking(true).unwrap();
         let asked = std::iter::from_fn(|| silent.accept().ok()).count();
         // After 0, 11, 23, 37, 55, 81, 123 and 197 s: ten for an answer, and then the pause.
