@@ -1,6 +1,8 @@
 //! The layers as processes of their own: `aqueduct serve`, and `aqueduct gateway` with the smallest configuration in
 //! front of it.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 
 use aqueduct_kit::process::within;
@@ -49,6 +51,11 @@ impl Pair {
         )
     }
 
+    /// Where the service listens, or whoever is in its place.
+    pub(crate) fn upstream(&self) -> SocketAddr {
+        self.services.address()
+    }
+
     pub(crate) fn serve(&self) -> Process {
         let mut command = Command::new(binary());
         command.args(["serve", "--data"]).arg(self.scratch.join("data"));
@@ -60,7 +67,12 @@ impl Pair {
 
     /// The configuration has no place for the admin port's number, which must be free.
     pub(crate) fn gateway(&self) -> Process {
-        let mut command = Command::new(binary());
+        self.gateway_called(binary())
+    }
+
+    /// Whose binary is started by this path.
+    pub(crate) fn gateway_called(&self, path: &Path) -> Process {
+        let mut command = Command::new(path);
         command.arg("gateway").arg("--config").arg(self.scratch.join("smallest.yaml"));
         command.arg("--admin").arg(self.admin.address().to_string());
         let process = Process::start("aqueduct gateway", &mut command).unwrap();

@@ -20,6 +20,7 @@ mod bad_input;
 mod crash;
 mod durable;
 mod gateway_alone;
+mod hostile;
 mod lifecycle;
 mod orders;
 mod probes;

@@ -2,6 +2,7 @@
 //! no client has to try again.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use aqueduct_kit::process::within;
 use aqueduct_kit::{Client, Process, rounds, until};
@@ -9,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::gateway_alone::Pair;
 use crate::shop::Shop;
-use crate::site::no_panic;
+use crate::site::{binary, no_panic};
 use crate::steady::Steady;
 
 /// How much of it.
@@ -147,4 +148,32 @@ fn a_successor_that_does_not_start_changes_nothing() {
     gateway.terminate().unwrap();
     assert_eq!(gateway.wait_exit(within(30)).unwrap().code(), Some(0));
     no_panic(&service);
+}
+
+/// Whoever is asked to stop takes with it the successor that it has begun to start.
+#[test]
+fn a_stop_while_a_successor_starts_leaves_nobody_behind() {
+    let pair = Pair::new("upgrade-stopped");
+    // So many sockets that a successor which takes none keeps its predecessor in the middle of handing them over.
+    let port = pair.edge.number();
+    let more: Vec<_> = (2..=16).map(|host| format!(", {{ address: \"127.0.0.{host}:{port}\" }}")).collect();
+    pair.scratch.write("smallest.yaml", pair.yaml(&more.concat()) + "workers: 24\n");
+    let called = pair.scratch.join("aqueduct");
+    std::os::unix::fs::symlink(binary(), &called).unwrap();
+    let mut gateway = pair.gateway_called(&called);
+    fs::remove_file(&called).unwrap();
+    pair.scratch.write("aqueduct", "#!/bin/sh\necho \"the successor is $$\"\nexec sleep 120\n");
+    fs::set_permissions(&called, fs::Permissions::from_mode(0o755)).unwrap();
+
+    gateway.upgrade().unwrap();
+    let said = gateway.wait_line("the successor is ", within(60)).unwrap();
+    let pid: i32 = said.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(!is_gone(pid));
+    gateway.terminate().unwrap();
+    // Its output ends only when nobody holds it any more.
+    let (status, printed) = gateway.finish(within(60)).unwrap();
+    assert_eq!(status.code(), Some(0), "{printed}");
+    assert!(printed.contains("stopped") && !printed.contains("taken over"), "{printed}");
+    assert!(is_gone(pid), "{pid} is left: {printed}");
+    no_panic(&gateway);
 }
