@@ -125,7 +125,8 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(!Watch::new(&closing).poll_begun(&mut cx));
         closing.begin();
-        assert_eq!(closing.within(pin!(pending::<()>()), None, true).await, Err(Cut::Closing));
+        let stream = pin!(closing.within(pin!(pending::<()>()), None, true)).poll(&mut cx);
+        assert_eq!(stream, Poll::Ready(Err(Cut::Closing)));
         assert_eq!(closing.within(pin!(ready(1)), None, true).await, Ok(1), "what is there is taken");
         assert!(Watch::new(&closing).poll_begun(&mut cx));
         assert!(pin!(closing.within(pin!(pending::<()>()), None, false)).poll(&mut cx).is_pending());
