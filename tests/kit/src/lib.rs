@@ -1,5 +1,6 @@
 //! What the end-to-end tests and the benchmarks share: the built `aqueduct` binary, scratch folders, free ports,
-//! processes that are started, watched and ended by their pid, and a small blocking HTTP/1.1 client.
+//! processes that are started, watched and ended by their pid, real servers (MariaDB) that are started the same way, and
+//! a small blocking HTTP/1.1 client.
 //!
 //! Everything here blocks: a test of a whole process has nothing else to do while it waits, and a client without a
 //! runtime cannot hide a stalled one. Nothing here knows the shop.
@@ -22,10 +23,13 @@
 
 pub mod binary;
 pub mod http;
+pub mod mariadb;
 pub mod port;
 pub mod process;
 pub mod procfs;
+mod program;
 mod scratch;
+mod server;
 mod wait;
 
 pub use binary::{Profile, aqueduct};
@@ -33,6 +37,7 @@ pub use http::{Client, Response};
 pub use port::Port;
 pub use process::Process;
 pub use scratch::Scratch;
+pub use server::{Place, Server};
 pub use wait::until;
 
 /// How often a test of many rounds (a kill -9 loop, say) repeats: `AQUEDUCT_ROUNDS` if it is set, as

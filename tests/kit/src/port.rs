@@ -44,7 +44,11 @@ impl Port {
     }
 
     /// Takes `number` if no other test holds it and nobody listens on it.
-    fn hold(number: u16) -> Option<Self> {
+    ///
+    /// # Panics
+    ///
+    /// When the lock files cannot be written.
+    pub fn hold(number: u16) -> Option<Self> {
         let folder = std::env::temp_dir().join("aqueduct-ports");
         fs::create_dir_all(&folder).expect("make the folder of port locks");
         let lock = File::create(folder.join(number.to_string())).expect("open a port's lock");

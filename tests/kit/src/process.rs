@@ -3,8 +3,10 @@
 mod output;
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ pub const fn within(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A running child process whose standard output and error are collected line by line.
+/// A running child process whose standard output and error are collected line by line, or kept in a file.
 ///
 /// Dropping it ends it with SIGKILL; processes that it has started itself are not ended. When the test is failing, the last
 /// lines that it printed are shown.
@@ -40,6 +42,27 @@ impl Process {
         let mut child = command.spawn()?;
         let output = Output::collect(child.stdout.take(), child.stderr.take())?;
         Ok(Self { name: name.to_owned(), child, output, ended: None })
+    }
+
+    /// As [`Process::start`], but what it prints is appended to the file `log`, and stays there.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written, or the program cannot be started.
+    pub fn start_with_log(name: &str, command: &mut Command, log: &Path) -> io::Result<Self> {
+        let file = File::options().create(true).append(true).open(log)?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let child = command.spawn()?;
+        Ok(Self { name: name.to_owned(), child, output: Output::File(log.to_owned()), ended: None })
+    }
+
+    /// Lets the process live on when this one ends, and answers its pid. It must have been started with a log: a pipe
+    /// would break.
+    pub fn detach(self) -> u32 {
+        let pid = self.pid();
+        // Without its `drop`, which would end the process. A name and a path are all that leaks.
+        std::mem::forget(self);
+        pid
     }
 
     /// The process id.
@@ -171,7 +194,7 @@ impl Process {
     }
 
     fn unready(&self, what: &str) -> Unready {
-        Unready { message: format!("{} {what}; it printed:\n{}", self.name, self.printed()) }
+        Unready::new(format!("{} {what}; it printed:\n{}", self.name, self.printed()))
     }
 }
 
@@ -196,6 +219,12 @@ impl fmt::Debug for Process {
 /// A process did not get to where it was awaited.
 pub struct Unready {
     message: String,
+}
+
+impl Unready {
+    pub(crate) fn new(message: String) -> Self {
+        Self { message }
+    }
 }
 
 impl fmt::Display for Unready {

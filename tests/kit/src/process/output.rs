@@ -1,17 +1,24 @@
-//! The lines that a process printed, collected by one thread a stream.
+//! The lines that a process printed: collected by one thread a stream, or in a file.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Lines of both streams, in order of arrival, and an event for each.
-pub(super) struct Output {
-    shared: Arc<Shared>,
+use crate::wait::until;
+
+/// Lines of both streams, in order of arrival.
+pub(super) enum Output {
+    /// In memory, with an event for each line.
+    Piped(Arc<Shared>),
+    /// In a file that the process writes to by itself: it need not be told when its reader is gone.
+    File(PathBuf),
 }
 
 #[derive(Default)]
-struct Shared {
+pub(super) struct Shared {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -35,15 +42,22 @@ impl Output {
         if let Some(stream) = stderr {
             read_on_a_thread(&shared, stream)?;
         }
-        Ok(Self { shared })
+        Ok(Self::Piped(shared))
     }
 
     /// Waits for a line that contains `text`; `None` when `limit` passes, or no stream is open any more.
     pub(super) fn wait_line(&self, text: &str, limit: Duration) -> Option<String> {
+        let shared = match self {
+            Self::Piped(shared) => shared,
+            Self::File(_) => {
+                let line = || self.all().lines().find(|line| line.contains(text)).map(str::to_owned);
+                return until(limit, line);
+            }
+        };
         let mut seen = 0;
         let mut found = None;
-        let state = self.shared.lock();
-        let waiting = self.shared.changed.wait_timeout_while(state, limit, |state| {
+        let state = shared.lock();
+        let waiting = shared.changed.wait_timeout_while(state, limit, |state| {
             found =
                 found.take().or_else(|| state.lines[seen..].iter().find(|line| line.contains(text)).cloned());
             seen = state.lines.len();
@@ -53,20 +67,27 @@ impl Output {
         found
     }
 
-    /// Waits until both streams are read to their ends; false when `limit` passes first.
+    /// Waits until both streams are read to their ends; false when `limit` passes first. A file is always read to its end.
     pub(super) fn wait_end(&self, limit: Duration) -> bool {
-        let state = self.shared.lock();
-        let waiting = self.shared.changed.wait_timeout_while(state, limit, |state| state.open_streams > 0);
+        let Self::Piped(shared) = self else { return true };
+        let state = shared.lock();
+        let waiting = shared.changed.wait_timeout_while(state, limit, |state| state.open_streams > 0);
         !waiting.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     pub(super) fn all(&self) -> String {
-        self.shared.lock().lines.join("\n")
+        match self {
+            Self::Piped(shared) => shared.lock().lines.join("\n"),
+            Self::File(path) => {
+                fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+            }
+        }
     }
 
     pub(super) fn tail(&self, count: usize) -> String {
-        let state = self.shared.lock();
-        state.lines[state.lines.len().saturating_sub(count)..].join("\n")
+        let all = self.all();
+        let lines: Vec<&str> = all.lines().collect();
+        lines[lines.len().saturating_sub(count)..].join("\n")
     }
 }
 

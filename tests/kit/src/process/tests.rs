@@ -1,5 +1,6 @@
 use super::{Process, within};
-use crate::{Port, until};
+use crate::{Port, Scratch, until};
+use rustix::process::{Pid, Signal, kill_process};
 use std::process::Command;
 
 fn shell(script: &str) -> Process {
@@ -78,4 +79,18 @@ fn dropping_ends_the_process() {
     assert!(is_alive(pid));
     drop(process);
     assert!(until(within(10), || (!is_alive(pid)).then_some(())).is_some());
+}
+
+#[test]
+fn a_log_holds_what_was_printed_and_a_detached_process_lives_on() {
+    let scratch = Scratch::new("log");
+    let log = scratch.join("log");
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo one; echo two >&2; exec sleep 60"]);
+    let process = Process::start_with_log("logger", &mut command, &log).unwrap();
+    assert_eq!(process.wait_line("two", within(10)).unwrap(), "two");
+    assert_eq!(process.printed(), "one\ntwo\n");
+    let pid = process.detach();
+    assert!(is_alive(pid));
+    kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
 }
