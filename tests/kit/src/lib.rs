@@ -1,6 +1,6 @@
 //! What the end-to-end tests and the benchmarks share: the built `aqueduct` binary, scratch folders, free ports,
-//! processes that are started, watched and ended by their pid, real servers (MariaDB) that are started the same way, and
-//! a small blocking HTTP/1.1 client.
+//! processes that are started, watched and ended by their pid, real servers (MariaDB, a Redis Cluster, NATS) that are
+//! started the same way, and a small blocking HTTP/1.1 client.
 //!
 //! Everything here blocks: a test of a whole process has nothing else to do while it waits, and a client without a
 //! runtime cannot hide a stalled one. Nothing here knows the shop.
@@ -24,10 +24,12 @@
 pub mod binary;
 pub mod http;
 pub mod mariadb;
+pub mod nats;
 pub mod port;
 pub mod process;
 pub mod procfs;
 mod program;
+pub mod redis;
 mod scratch;
 mod server;
 mod wait;

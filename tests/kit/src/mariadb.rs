@@ -186,9 +186,9 @@ impl MariaDb {
         self.port().into()
     }
 
-    /// Lets it run on when this process has ended, and answers its pid. Its place must be a detached one.
-    pub fn detach(self) -> u32 {
-        self.server.detach()
+    /// Lets it run on when this process has ended. Its place must be a detached one.
+    pub fn detach(self) {
+        self.server.detach();
     }
 }
 

@@ -56,13 +56,10 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, output: Output::File(log.to_owned()), ended: None })
     }
 
-    /// Lets the process live on when this one ends, and answers its pid. It must have been started with a log: a pipe
-    /// would break.
-    pub fn detach(self) -> u32 {
-        let pid = self.pid();
+    /// Lets the process live on when this one ends. It must have been started with a log: a pipe would break.
+    pub fn detach(self) {
         // Without its `drop`, which would end the process. A name and a path are all that leaks.
         std::mem::forget(self);
-        pid
     }
 
     /// The process id.

@@ -170,9 +170,9 @@ impl Server {
         self.wait_ready()
     }
 
-    /// Lets it run on when this process has ended, and answers its pid. Its place must be a detached one.
-    pub fn detach(self) -> u32 {
-        self.process.detach()
+    /// Lets it run on when this process has ended. Its place must be a detached one.
+    pub fn detach(self) {
+        self.process.detach();
     }
 }
 

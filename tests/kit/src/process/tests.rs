@@ -90,7 +90,8 @@ fn a_log_holds_what_was_printed_and_a_detached_process_lives_on() {
     let process = Process::start_with_log("logger", &mut command, &log).unwrap();
     assert_eq!(process.wait_line("two", within(10)).unwrap(), "two");
     assert_eq!(process.printed(), "one\ntwo\n");
-    let pid = process.detach();
+    let pid = process.pid();
+    process.detach();
     assert!(is_alive(pid));
     kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
 }

@@ -12,7 +12,7 @@ fn shop(db: &MariaDb) {
          CREATE TABLE shop.orders (id BIGINT PRIMARY KEY, note VARCHAR(100)) ENGINE=InnoDB;
          INSERT INTO shop.orders VALUES (1, 'one'), (2, 'two')",
     )
-    .expect("make the table");
+    .unwrap();
 }
 
 const ALL: &str = "SELECT id, note FROM shop.orders ORDER BY id";
