@@ -1,8 +1,9 @@
-//! The tasks of the project, as `cargo xtask …`: each is a list of steps that are printed, timed, and stop at the first
-//! failure.
+//! The tasks of the project, as `cargo xtask …`: each but `cluster` is a list of steps that are printed, timed, and stop at
+//! the first failure.
 
 mod bench;
 mod checks;
+mod cluster;
 mod conformance;
 mod fuzz;
 mod soak;
@@ -30,6 +31,7 @@ Examples:
   cargo xtask test lease               only the tests whose name contains `lease`
   cargo xtask test -p aqueduct-ids     only one crate's tests
   cargo xtask conformance              only protobuf's conformance suite
+  cargo xtask cluster up               MariaDB, a Redis Cluster and NATS on this machine, until `cluster down`
   cargo xtask ci                       what must pass before a change goes in
   cargo xtask bench gateway --install  CPU time per request, beside Envoy and nginx
   cargo xtask fuzz --seconds 600       arbitrary input for every parser of outside bytes
@@ -56,6 +58,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Repeats for a long time the tests that can find more by it
     Soak(soak::Args),
+    /// Starts, shows and ends the real servers that tests use, for a person to try things on
+    Cluster(cluster::Args),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +73,8 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&mut steps, args),
         Task::Fuzz(args) => fuzz::run(&mut steps, args),
         Task::Soak(args) => soak::run(&mut steps, args),
+        // No list of steps: what runs is the answer.
+        Task::Cluster(args) => return cluster::run(args),
     };
     steps.summary(&outcome);
     if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
