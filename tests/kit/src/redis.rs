@@ -170,21 +170,45 @@ impl RedisCluster {
     }
 
     /// Waits until every node that runs finds the cluster in order, knows all others, and has its master's data if it is a
-    /// replica.
+    /// replica, and until all of them agree who is whose replica and serves which slots.
     ///
     /// # Errors
     ///
     /// When it is not so after `limit`, with what is amiss.
     pub fn wait_whole(&self, limit: Duration) -> io::Result<()> {
         let mut amiss = String::new();
-        let whole = until(limit, || match self.running().find_map(|node| self.amiss(node)) {
-            Some(what) => {
-                amiss = what;
-                None
+        let whole = until(limit, || {
+            match self.running().find_map(|node| self.amiss(node)).or_else(|| self.disagreement()) {
+                Some(what) => {
+                    amiss = what;
+                    None
+                }
+                None => Some(()),
             }
-            None => Some(()),
         });
         whole.ok_or_else(|| failure(format!("the Redis cluster is not whole: {amiss}")))
+    }
+
+    /// In what the views of two running nodes differ: news of roles and slots travels from node to node.
+    fn disagreement(&self) -> Option<String> {
+        let mut first: Option<Vec<Seen>> = None;
+        for node in self.running() {
+            let mut view = match seen_by(node) {
+                Ok(view) => view,
+                Err(error) => return Some(error.to_string()),
+            };
+            // Who has failed is for each node to find; each begins its list elsewhere.
+            for seen in &mut view {
+                seen.has_failed = false;
+            }
+            view.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+            match &first {
+                Some(first) if *first != view => return Some(format!("{first:?} and {view:?} differ")),
+                Some(_) => {}
+                None => first = Some(view),
+            }
+        }
+        None
     }
 
     /// What keeps a node from taking part.
