@@ -1,4 +1,18 @@
 //! A private MariaDB: a primary that writes the row-based binlog that change capture reads, and replicas of it.
+//!
+//! ```no_run
+//! use aqueduct_kit::{Scratch, mariadb::MariaDb, process::within};
+//!
+//! let scratch = Scratch::new("shop");
+//! let mut primary = MariaDb::start(&scratch)?;
+//! let replica = primary.replica(&scratch)?;
+//! primary.sql("CREATE DATABASE shop; CREATE TABLE shop.orders (id BIGINT PRIMARY KEY)")?;
+//! replica.wait_caught_up(&primary, within(30))?;
+//! primary.kill9()?;
+//! assert_eq!(replica.sql("SELECT COUNT(*) FROM shop.orders")?, "0");
+//! primary.restart()?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 use std::fs::{self, File};
 use std::io::{self, Seek as _, Write as _};
