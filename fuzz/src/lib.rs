@@ -15,6 +15,7 @@ mod query;
 mod splitter;
 mod status;
 mod template;
+mod token;
 mod wire_to_json;
 
 #[path = "../../crates/access/transcode/tests/it/compare.rs"]
@@ -26,13 +27,14 @@ pub use query::query;
 pub use splitter::splitter;
 pub use status::status;
 pub use template::template;
+pub use token::token;
 pub use wire_to_json::wire_to_json;
 
 /// A promise, checked on one input.
 pub type Check = fn(&[u8]);
 
 /// Every target by the name of its program and its folder in `corpus/`.
-pub const TARGETS: [(&str, Check); 8] = [
+pub const TARGETS: [(&str, Check); 9] = [
     ("json_to_wire", json_to_wire),
     ("wire_to_json", wire_to_json),
     ("template", template),
@@ -41,4 +43,5 @@ pub const TARGETS: [(&str, Check); 8] = [
     ("gateway", gateway),
     ("status", status),
     ("http1", http1),
+    ("token", token),
 ];
