@@ -1,8 +1,9 @@
 //! Who answers a read: a replica that has what the reader must see, or the primary.
 
 use crate::site::{Site, eventually, get, put, stats, text};
+use aqueduct_kit::Scratch;
+use aqueduct_kit::mariadb::MariaDb;
 use aqueduct_kit::process::within;
-use aqueduct_kit::{MariaDb, Scratch};
 use aqueduct_shards::{Freshness, Shards, Token};
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! Two servers with four databases each, and a user who may not write to a read-only one.
 
+use aqueduct_kit::mariadb::MariaDb;
 use aqueduct_kit::process::within;
-use aqueduct_kit::{MariaDb, Scratch, until};
+use aqueduct_kit::{Scratch, until};
 use aqueduct_shards::{Address, Error, Freshness, Options, Read, ServerStats, Shard, Shards, Token};
 
 pub(crate) struct Site {
