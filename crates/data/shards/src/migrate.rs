@@ -126,7 +126,7 @@ pub enum MigrateError {
 }
 
 /// How long a second starter waits for the first.
-const LOCK_WAIT: Duration = Duration::from_secs(60);
+const LOCK_WAIT: Duration = Duration::from_mins(1);
 /// Locks are the server's, not the database's. Its names may have 64 characters.
 const LOCK: &str = "SELECT GET_LOCK(CONCAT('aqueduct/', LEFT(SHA2(DATABASE(), 256), 40)), ?)";
 const UNLOCK: &str = "DO RELEASE_LOCK(CONCAT('aqueduct/', LEFT(SHA2(DATABASE(), 256), 40)))";

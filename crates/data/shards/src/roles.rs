@@ -34,13 +34,13 @@ mod tests {
 
     /// `w`ritable, `r`ead-only, `-` no answer.
     #[track_caller]
-    fn check(current: Option<usize>, said: &str, expect: Choice) {
+    fn check(current: Option<usize>, said: &str, expect: &Choice) {
         let said = said.chars().map(|c| match c {
             'w' => Some(true),
             'r' => Some(false),
             _ => None,
         });
-        assert_eq!(choose(current, &said.collect::<Vec<_>>()), expect);
+        assert_eq!(choose(current, &said.collect::<Vec<_>>()), *expect);
     }
 
     fn primary(at: usize) -> Choice {
@@ -49,32 +49,32 @@ mod tests {
 
     #[test]
     fn at_the_start_it_is_the_only_writable_one() {
-        check(None, "wrr", primary(0));
-        check(None, "rrw", primary(2));
-        check(None, "-rw", primary(2));
-        check(None, "rr-", Choice::Nobody);
-        check(None, "ww", Choice::Contested(vec![0, 1]));
+        check(None, "wrr", &primary(0));
+        check(None, "rrw", &primary(2));
+        check(None, "-rw", &primary(2));
+        check(None, "rr-", &Choice::Nobody);
+        check(None, "ww", &Choice::Contested(vec![0, 1]));
     }
 
     #[test]
     fn it_stays_while_it_can_be_written_to() {
-        check(Some(0), "wr", primary(0));
-        check(Some(0), "wrw", Choice::Primary { at: 0, others: vec![2] });
+        check(Some(0), "wr", &primary(0));
+        check(Some(0), "wrw", &Choice::Primary { at: 0, others: vec![2] });
     }
 
     #[test]
     fn it_changes_only_to_the_one_that_took_its_place() {
-        check(Some(0), "rw", primary(1));
-        check(Some(0), "-w", primary(1));
-        check(Some(0), "rww", Choice::Contested(vec![1, 2]));
-        check(Some(0), "-ww", Choice::Contested(vec![1, 2]));
+        check(Some(0), "rw", &primary(1));
+        check(Some(0), "-w", &primary(1));
+        check(Some(0), "rww", &Choice::Contested(vec![1, 2]));
+        check(Some(0), "-ww", &Choice::Contested(vec![1, 2]));
     }
 
     #[test]
     fn a_primary_that_does_not_answer_is_waited_for() {
-        check(Some(0), "-r", primary(0));
-        check(Some(0), "--", primary(0));
-        check(Some(0), "rr", Choice::Nobody);
-        check(Some(0), "r-", Choice::Nobody);
+        check(Some(0), "-r", &primary(0));
+        check(Some(0), "--", &primary(0));
+        check(Some(0), "rr", &Choice::Nobody);
+        check(Some(0), "r-", &Choice::Nobody);
     }
 }

@@ -17,7 +17,7 @@ use crate::options::Options;
 use crate::pool::{Checkout, Pool};
 use crate::roles::{Choice, choose};
 use crate::session::{Read, Session, Write, read};
-use crate::stats::{ServerStats, count};
+use crate::stats::{ServerStats, add_us, count};
 use crate::token::{Demand, Gtid, Token};
 
 /// No server is the primary.
@@ -273,6 +273,7 @@ impl Core {
         let until = deadline.min(now + limit + ANSWER);
         let server = checkout.pool.name.clone();
         let answer = checkout.query(until, &dialect::wait_for(gtids, limit)).await;
+        add_us(&checkout.pool.counters.replica_wait_us, now.elapsed());
         let answer = answer.and_then(|rows| {
             rows.into_iter().next().map(|row| read::<Option<i64>>(&server, row)).transpose()
         });
@@ -354,7 +355,9 @@ impl State {
             Choice::Nobody => {
                 let mut reason =
                     "no server that answers can be written to: set read_only=0 on the primary".to_owned();
-                errors.iter().for_each(|error| reason.extend(["; ", &error.to_string()]));
+                for error in &errors {
+                    reason.extend(["; ", &error.to_string()]);
+                }
                 self.lose(reason)
             }
             Choice::Contested(able) => self.lose(format!(

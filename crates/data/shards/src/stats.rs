@@ -43,6 +43,8 @@ pub struct ServerStats {
     pub behind: u64,
     /// Reads that went to the primary because this replica could not tell, or could not be asked.
     pub unable: u64,
+    /// Microseconds that reads waited for this replica to reach their token, in all.
+    pub replica_wait_us: u64,
     /// Transactions committed.
     pub commits: u64,
     /// How often it became the primary, the start included.
@@ -66,6 +68,7 @@ pub(crate) struct Counters {
     pub(crate) primary_reads: AtomicU64,
     pub(crate) behind: AtomicU64,
     pub(crate) unable: AtomicU64,
+    pub(crate) replica_wait_us: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) promotions: AtomicU64,
 }
@@ -87,6 +90,7 @@ impl Counters {
             primary_reads: self.primary_reads.load(Relaxed),
             behind: self.behind.load(Relaxed),
             unable: self.unable.load(Relaxed),
+            replica_wait_us: self.replica_wait_us.load(Relaxed),
             commits: self.commits.load(Relaxed),
             promotions: self.promotions.load(Relaxed),
             ..ServerStats::default()

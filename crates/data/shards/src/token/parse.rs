@@ -76,13 +76,11 @@ impl Token {
     fn append(&mut self, shard: u8, position: &[u8], entry: usize) -> Result<(), TokenError> {
         let held = self.shards.get_mut(&shard);
         if position == b"*" {
-            return match held {
-                Some(_) => Err(TokenError::Order { entry }),
-                None => {
-                    self.demand_primary(shard);
-                    Ok(())
-                }
-            };
+            if held.is_some() {
+                return Err(TokenError::Order { entry });
+            }
+            self.demand_primary(shard);
+            return Ok(());
         }
         let gtid = Gtid::parse(position).ok_or(TokenError::Malformed { entry })?;
         match held {

@@ -1,6 +1,7 @@
 //! The schema on all shards, each step once.
 
 use crate::site::{Site, put};
+use aqueduct_runtime::task;
 use aqueduct_shards::{Error, MigrateError, Migrated, Migration, Progress, Shards};
 
 const ORDERS: Migration = Migration {
@@ -68,7 +69,7 @@ async fn a_starter_waits_for_the_lock() {
         let id = aqueduct_kit::until(aqueduct_kit::process::within(30), || {
             Some(site.primary.sql(sleeper).unwrap()).filter(|id| !id.is_empty())
         });
-        let migrating = tokio::spawn(async move { migrate(&shards, &[ORDERS]).await.0 });
+        let migrating = task::spawn("migrating", async move { migrate(&shards, &[ORDERS]).await.0 });
         let waits = "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User lock'";
         aqueduct_kit::until(aqueduct_kit::process::within(30), || {
             (site.primary.sql(waits).unwrap() == "1").then_some(())
@@ -104,16 +105,19 @@ async fn one_that_fails_in_the_middle_is_begun_anew() {
     let add = Migration {
         version: 2,
         name: "note",
-        statements: &["ALTER TABLE runs ADD COLUMN IF NOT EXISTS note VARCHAR(9)"],
+        statements: &[
+            "CREATE TABLE IF NOT EXISTS extra (id INT)",
+            "ALTER TABLE runs ADD COLUMN IF NOT EXISTS note VARCHAR(9)",
+        ],
     };
     let error = migrate(&shards, &[ORDERS, add]).await.0.unwrap_err();
     let text = error.to_string();
     assert!(
-        text.contains("migration 2 (note) fails on") && text.contains("shop_2 at statement 1 of 1"),
+        text.contains("migration 2 (note) fails on") && text.contains("shop_2 at statement 2 of 2"),
         "{text}"
     );
     site.primary.sql("DROP VIEW shop_2.runs; CREATE TABLE shop_2.runs (id INT)").unwrap();
     let migrated = migrate(&shards, &[ORDERS, add]).await.0.unwrap();
     assert_eq!(migrated, Migrated { applied: 3, present: 5 });
-    put(&shards, 1, "the pools are as before").await.unwrap();
+    put(&shards, 1, "still here").await.unwrap();
 }

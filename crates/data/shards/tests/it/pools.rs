@@ -38,15 +38,13 @@ async fn there_are_no_more_than_the_most_and_who_waits_is_served_or_told() {
     put(&shards, 1, "new").await.unwrap();
     assert_eq!(stats(&shards)[0].discarded, 0);
 
-    options.pool_wait = Duration::from_secs(60);
+    options.pool_wait = Duration::from_mins(1);
     let shards = Shards::connect(options).await.unwrap().0;
     let held = shards.write(0, None).await.unwrap();
-    let waiter = tokio::spawn({
-        let shards = shards.clone();
-        async move { put(&shards, 2, "waited").await }
-    });
-    held.rollback().await.unwrap();
-    waiter.await.unwrap().unwrap();
+    // In this order: the second frees what the first waits for.
+    let (waited, freed) = tokio::join!(put(&shards, 2, "waited"), held.rollback());
+    freed.unwrap();
+    waited.unwrap();
     // The monitor's and the one that both used.
     assert_eq!(stats(&shards)[0].opened, 2);
 }

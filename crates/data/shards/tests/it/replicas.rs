@@ -1,9 +1,10 @@
 //! Who answers a read: a replica that has what the reader must see, or the primary.
 
 use crate::site::{Site, eventually, get, put, stats, text};
-use aqueduct_kit::Scratch;
 use aqueduct_kit::mariadb::MariaDb;
 use aqueduct_kit::process::within;
+use aqueduct_kit::{Scratch, until};
+use aqueduct_runtime::task;
 use aqueduct_shards::{Freshness, Shards, Token};
 use std::time::Duration;
 
@@ -39,8 +40,8 @@ async fn a_replica_that_is_a_little_behind_is_waited_for() {
     let shards = Shards::connect(options).await.unwrap().0;
     site.hold_replica();
     let token = put(&shards, 1, "new").await.unwrap();
-    let reader = tokio::spawn(async move { get(&shards, 1, Freshness::After(&token)).await });
-    wait_for_waiter(&site).await;
+    let reader = task::spawn("reader", async move { get(&shards, 1, Freshness::After(&token)).await });
+    wait_for_waiter(&site);
     site.release_replica();
     assert_eq!(reader.await.unwrap(), (Some("new".to_owned()), false));
 }
@@ -55,22 +56,20 @@ async fn a_wait_that_fails_is_no_consent() {
     let token = put(&shards, 1, "new").await.unwrap();
     let reader = {
         let shards = shards.clone();
-        tokio::spawn(async move { get(&shards, 1, Freshness::After(&token)).await })
+        task::spawn("reader", async move { get(&shards, 1, Freshness::After(&token)).await })
     };
-    let id = wait_for_waiter(&site).await;
+    let id = wait_for_waiter(&site);
     site.replica.sql(&format!("KILL QUERY {id}")).unwrap();
     assert_eq!(reader.await.unwrap(), (Some("new".to_owned()), true));
     assert_eq!(stats(&shards)[1].unable, 1);
 }
 
 /// The id of the connection that waits on the replica.
-async fn wait_for_waiter(site: &Site) -> String {
-    const WAITER: &str = "SELECT id FROM information_schema.processlist WHERE user='shop' AND info LIKE 'SELECT MASTER_GTID_WAIT%'";
-    let port = site.replica.port();
-    let found = || site.replica.sql(WAITER).unwrap();
-    aqueduct_kit::until(within(30), || (!found().is_empty()).then_some(()))
-        .unwrap_or_else(|| panic!("nobody waits on {port}"));
-    found()
+fn wait_for_waiter(site: &Site) -> String {
+    const WAITER: &str = "SELECT id FROM information_schema.processlist
+        WHERE user='shop' AND info LIKE 'SELECT MASTER_GTID_WAIT%'";
+    let found = || Some(site.replica.sql(WAITER).unwrap()).filter(|id| !id.is_empty());
+    until(within(30), found).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
