@@ -41,6 +41,14 @@ impl Session {
         answer.inspect_err(|error| self.core.suspect(error))
     }
 
+    /// Begins or ends a transaction. The server puts no limit to it: a COMMIT that were given up half-way helps nobody.
+    async fn plain(&mut self, sql: &str) -> Result<(), Error> {
+        let begun = Instant::now();
+        let answer = self.checkout.query(self.deadline, sql).await;
+        self.note(sql, begun.elapsed());
+        answer.map(drop).inspect_err(|error| self.core.suspect(error))
+    }
+
     /// Counts a statement, and logs a slow one. The wait for the connection is told with the first statement alone.
     fn note(&mut self, sql: &str, took: Duration) {
         let waited = std::mem::take(&mut self.checkout.waited);
@@ -127,8 +135,7 @@ pub struct Write {
 impl Write {
     pub(crate) async fn begin(mut session: Session, shard: u8) -> Result<Self, Error> {
         session.checkout.in_transaction = true;
-        let begun = session.checkout.query(session.deadline, "START TRANSACTION").await;
-        begun.inspect_err(|error| session.core.suspect(error))?;
+        session.plain("START TRANSACTION").await?;
         Ok(Self { session, shard, failed: false })
     }
 
@@ -175,17 +182,12 @@ impl Write {
     /// [`Error::Unknown`] when the connection breaks or the deadline passes during COMMIT. All other errors: nothing was written.
     pub async fn commit(mut self) -> Result<Token, Error> {
         self.intact()?;
-        let Session { checkout, deadline, core, .. } = &mut self.session;
-        if let Err(error) = checkout.query(*deadline, "COMMIT").await {
-            core.suspect(&error);
-            return Err(match error {
-                Error::Broken { server, reason } => Error::Unknown { server, reason },
-                Error::Deadline { server } => {
-                    Error::Unknown { server, reason: "the deadline passed".to_owned() }
-                }
-                error => error,
-            });
-        }
+        self.session.plain("COMMIT").await.map_err(|error| match error {
+            Error::Broken { server, reason } => Error::Unknown { server, reason },
+            Error::Deadline { server } => Error::Unknown { server, reason: "the deadline passed".to_owned() },
+            error => error,
+        })?;
+        let Session { checkout, deadline, .. } = &mut self.session;
         checkout.in_transaction = false;
         count(&checkout.pool.counters.commits);
         let mut token = Token::default();
@@ -201,9 +203,8 @@ impl Write {
     /// # Errors
     /// When the connection broke, which undoes it too.
     pub async fn rollback(mut self) -> Result<(), Error> {
-        let Session { checkout, deadline, .. } = &mut self.session;
-        checkout.query(*deadline, "ROLLBACK").await?;
-        checkout.in_transaction = false;
+        self.session.plain("ROLLBACK").await?;
+        self.session.checkout.in_transaction = false;
         Ok(())
     }
 

@@ -233,15 +233,17 @@ impl Core {
         if demand == Demand::Primary {
             return Ok(None);
         }
+        // Half of the time stays for the primary, should the replica not even accept a connection.
+        let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
         let primary = state.primary.load(Relaxed);
         let turn = state.turn.fetch_add(1, Relaxed);
         let all = state.servers.len();
         let others = (0..all).map(|n| turn.wrapping_add(n) % all).filter(|at| *at != primary);
         for pool in others.map(|at| &state.servers[at].pool).filter(|pool| !pool.is_down()) {
-            let mut checkout = match pool.checkout(deadline).await {
+            let mut checkout = match pool.checkout(half).await {
                 Ok(checkout) => checkout,
                 // The primary must not get the load that has filled a replica.
-                Err(error @ (Error::Exhausted { .. } | Error::Deadline { .. })) => return Err(error),
+                Err(error @ Error::Exhausted { .. }) => return Err(error),
                 Err(error) => {
                     tracing::debug!(%error, "a replica cannot be asked");
                     count(&pool.counters.unable);
@@ -337,6 +339,9 @@ impl State {
     async fn refresh(&self, limit: Duration) -> Vec<Error> {
         let answers = join_all(self.servers.iter().map(|server| server.is_writable(limit))).await;
         let writable: Vec<_> = answers.iter().map(|answer| answer.as_ref().ok().copied()).collect();
+        for (server, answer) in self.servers.iter().zip(&answers) {
+            server.pool.answered(answer.is_ok());
+        }
         let errors: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
         let current = self.primary.load(Relaxed);
         let known = (current != NONE).then_some(current);

@@ -1,4 +1,5 @@
-//! The crate against real servers: a private MariaDB primary and its replica, started by each test.
+//! The shards against real servers: a private MariaDB primary and its replica, started by each test. They lie here because no
+//! crate below may use the kit.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod bad_input;

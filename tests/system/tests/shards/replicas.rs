@@ -108,6 +108,7 @@ async fn reads_go_to_the_primary_while_the_replica_is_down() {
     let mut site = Site::start("shards-down");
     let mut options = site.options();
     options.connect_timeout = Duration::from_millis(500);
+    options.check_every = Duration::from_millis(20);
     let shards = Shards::connect(options).await.unwrap().0;
     let token = put(&shards, 1, "new").await.unwrap();
     site.catch_up();

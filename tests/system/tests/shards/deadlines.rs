@@ -1,6 +1,6 @@
 //! Statements end in time, on the server too, and slow ones are logged.
 
-use crate::site::{Site, get, put, stats};
+use crate::site::{Site, get, put, stats, text};
 use aqueduct_shards::{Error, Freshness, Shards};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -62,6 +62,32 @@ async fn a_replica_that_does_not_answer_is_passed_over() {
     let [_, replica] = stats(&shards);
     assert_eq!((replica.unable, replica.behind, replica.discarded), (1, 0, 1));
     site.replica.resume().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_accepts_no_connection_leaves_time_for_the_primary() {
+    let mut site = Site::start("shards-mute");
+    let mut options = site.options();
+    options.min_connections = 0;
+    let shards = Shards::connect(options).await.unwrap().0;
+    put(&shards, 1, "new").await.unwrap();
+    site.replica.pause().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(4);
+    let mut read = shards.read(0, Freshness::Any, Some(deadline)).await.unwrap();
+    assert!(read.is_from_primary());
+    assert_eq!(text(&mut read, 1).await.as_deref(), Some("new"));
+    drop(read);
+    // Once its silence is known, nobody waits for it.
+    let mut impatient = site.options();
+    impatient.connect_timeout = Duration::from_millis(300);
+    let (shards, warm) = Shards::connect(impatient).await.unwrap();
+    assert_eq!((warm.opened, warm.wanted), (8, 16));
+    assert_eq!(get(&shards, 1, Freshness::Any).await, (Some("new".to_owned()), true));
+    assert_eq!((stats(&shards)[1].unable, stats(&shards)[1].taken), (0, 0));
+    site.replica.resume().unwrap();
+    shards.refresh().await.unwrap();
+    site.catch_up();
+    assert_eq!(get(&shards, 1, Freshness::Any).await, (Some("new".to_owned()), false));
 }
 
 /// What was logged.
