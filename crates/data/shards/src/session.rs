@@ -92,7 +92,7 @@ pub struct Read {
 }
 
 impl Read {
-    /// All rows of a statement. Its values are parameters (`?` and a tuple, or `:name` and [`params!`](crate::params)).
+    /// All rows of a statement. Its values are parameters (`?` and a tuple, or `:name` and [`params!`](crate::params!)).
     ///
     /// # Errors
     /// [`Error`]; the session can be used again unless the connection broke.
