@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::wait::until;
 use output::Output;
@@ -148,13 +148,21 @@ impl Process {
         self.signal(Signal::USR2)
     }
 
-    /// Stops the process in its tracks, with SIGSTOP, until it is resumed: it stays connected and answers nothing.
+    /// Stops the process in its tracks, with SIGSTOP, until it is resumed: it stays connected and answers nothing. Waits
+    /// until all its threads have stopped, since one on another core may still answer after the signal was sent.
     ///
     /// # Errors
     ///
     /// As [`Process::terminate`].
     pub fn pause(&mut self) -> io::Result<()> {
-        self.signal(Signal::STOP)
+        self.signal(Signal::STOP)?;
+        if self.ended.is_some() {
+            return Ok(());
+        }
+        // Left to be waited for: the end of the process is asked for elsewhere.
+        let either = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(Pid::from_child(&self.child)), either)?;
+        Ok(())
     }
 
     /// Lets a paused process go on, with SIGCONT.
