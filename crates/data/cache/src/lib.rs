@@ -44,6 +44,8 @@ mod cache;
 mod error;
 mod fill;
 mod flight;
+#[cfg(feature = "redis")]
+pub mod l2;
 mod lifetime;
 mod mutation;
 mod stats;

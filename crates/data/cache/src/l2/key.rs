@@ -1,0 +1,98 @@
+//! What an entry is called in Redis.
+
+use std::fmt::Write as _;
+
+use super::Error;
+
+/// The longest table name and the longest primary key, in bytes.
+const LIMIT: usize = 512;
+
+/// `table:pk`, and the epoch of the table. Two keys are never in one slot but by chance: braces, which would be a hash tag,
+/// are refused in a table's name and encoded in a primary key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    name: String,
+    epoch: u64,
+}
+
+impl Key {
+    /// The key of a row. In the primary key `{`, `}` and `%` become `%7B`, `%7D` and `%25`.
+    ///
+    /// # Errors
+    ///
+    /// When the table has no name, or one with a brace or a colon in it, or a name is too long.
+    pub fn new(table: &str, pk: &str) -> Result<Self, Error> {
+        let refuse = |why| Err(Error::Key { name: table.chars().take(64).collect(), why });
+        if table.is_empty() {
+            return refuse("a table has a name");
+        }
+        if table.contains(['{', '}']) {
+            return refuse(
+                "braces make a hash tag, which puts the whole table into one slot: name it without braces",
+            );
+        }
+        if table.contains(':') {
+            return refuse("a colon ends the table's name: name it without one");
+        }
+        if table.len() > LIMIT || pk.len() > LIMIT {
+            return refuse("its name or the primary key is longer than 512 bytes: hash the long part");
+        }
+        let mut name = String::with_capacity(table.len() + 1 + pk.len());
+        name.push_str(table);
+        name.push(':');
+        for char in pk.chars() {
+            match char {
+                '{' | '}' | '%' => write!(name, "%{:02X}", u32::from(char)).unwrap_or_default(),
+                _ => name.push(char),
+            }
+        }
+        Ok(Self { name, epoch: 0 })
+    }
+
+    /// In which epoch the caller believes the table to be. Entries of an earlier one are misses, and fills of an earlier
+    /// one than an entry's are refused. 0 unless told.
+    #[must_use]
+    pub fn epoch(mut self, epoch: u64) -> Self {
+        self.epoch = epoch;
+        self
+    }
+
+    /// The key in Redis.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where its lease lies: in the same slot, since the hash tag is the whole name.
+    pub fn lease(&self) -> String {
+        format!("{{{}}}:lease", self.name)
+    }
+
+    pub(crate) fn epoch_digits(&self) -> String {
+        format!("{:020}", self.epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Key;
+    use redis::cluster_routing::Slot;
+
+    #[test]
+    fn braces_never_make_a_hash_tag() {
+        for table in ["", "{orders}", "a}b", "a:b"] {
+            let error = Key::new(table, "1").unwrap_err().to_string();
+            assert!(error.contains("name"), "{error}");
+        }
+        assert!(Key::new("orders", &"x".repeat(513)).is_err());
+        let check = |pk: &str, expect: &str| {
+            let key = Key::new("orders", pk).unwrap();
+            assert_eq!(key.name(), expect);
+            assert_eq!(Slot::for_key(key.name()), Slot::for_key(key.lease()), "{expect}");
+        };
+        check("7", "orders:7");
+        check("{7}", "orders:%7B7%7D");
+        check("%7B7%7D", "orders:%257B7%257D");
+        check("7:8", "orders:7:8");
+        check("", "orders:");
+    }
+}

@@ -1,0 +1,85 @@
+//! The Lua scripts, and the ways in which tests break them.
+
+use redis::Script;
+
+const HEAD: &str = include_str!("head.lua");
+
+/// One promise of the scripts, broken on purpose by a test.
+#[cfg_attr(not(feature = "mutations"), allow(dead_code, reason = "only tests break the scripts"))]
+#[cfg_attr(not(feature = "mutations"), allow(unreachable_pub, reason = "only tests break the scripts"))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutation {
+    /// An invalidation deletes the entry and leaves no floor.
+    BareDelete,
+    /// Versions are compared as Lua's numbers.
+    ToNumber,
+    /// All masters write the same stamp.
+    NoStamp,
+    /// A fill needs no lease.
+    NoLease,
+}
+
+impl Mutation {
+    /// What stands in the script, and what the mutation makes of it.
+    fn edit(self) -> (&'static str, &'static str) {
+        match self {
+            Self::BareDelete => ("else write(ARGV[1], new) end", "else redis.call('DEL', KEYS[1]) end"),
+            Self::ToNumber => ("if new < version then", "if tonumber(new) < tonumber(version) then"),
+            Self::NoStamp => (
+                "string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')",
+                "string.rep('0', 40)",
+            ),
+            Self::NoLease => ("redis.pcall('GET', KEYS[2]) ~= token .. stamp", "false"),
+        }
+    }
+}
+
+/// The scripts, with the hashes by which Redis knows them.
+#[derive(Debug)]
+pub(crate) struct Scripts {
+    pub(crate) read: Loaded,
+    pub(crate) lease: Loaded,
+    pub(crate) set: Loaded,
+    pub(crate) remove: Loaded,
+}
+
+/// A script's text and hash.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) name: &'static str,
+    pub(crate) text: String,
+    pub(crate) hash: String,
+}
+
+impl Scripts {
+    pub(crate) fn new(mutation: Option<Mutation>) -> Self {
+        let load = |name, head: &str, body: &str| {
+            let mut text = format!("{head}{body}");
+            if let Some((from, to)) = mutation.map(Mutation::edit) {
+                text = text.replace(from, to);
+            }
+            let hash = Script::new(&text).get_hash().to_owned();
+            Loaded { name, text, hash }
+        };
+        Self {
+            read: load("get", HEAD, include_str!("read.lua")),
+            lease: load("lease", HEAD, include_str!("lease.lua")),
+            set: load("set", HEAD, include_str!("cas.lua")),
+            remove: load("remove", "", include_str!("remove.lua")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Mutation, Scripts};
+
+    #[test]
+    fn every_mutation_changes_the_compare_and_set() {
+        let sound = Scripts::new(None).set.text;
+        for mutation in [Mutation::BareDelete, Mutation::ToNumber, Mutation::NoStamp, Mutation::NoLease] {
+            assert_eq!(sound.matches(mutation.edit().0).count(), 1, "{mutation:?}");
+            assert_ne!(Scripts::new(Some(mutation)).set.text, sound, "{mutation:?}");
+        }
+    }
+}
