@@ -27,7 +27,7 @@ impl Default for Options {
             timeout: Duration::from_millis(250),
             connect_timeout: Duration::from_secs(5),
             lease: Duration::from_secs(2),
-            floor: Duration::from_secs(60),
+            floor: Duration::from_mins(1),
             max_value: 1 << 20,
             slow: Duration::from_millis(5),
         }
