@@ -9,6 +9,7 @@
     reason = "a broken promise is told by a panic, which libFuzzer and the tests both catch"
 )]
 
+mod binlog;
 mod fixture;
 mod json_to_wire;
 mod query;
@@ -22,6 +23,7 @@ mod wire_to_json;
 mod compare;
 
 pub use aqueduct_gateway::fuzzing::{gateway, http1};
+pub use binlog::binlog;
 pub use json_to_wire::json_to_wire;
 pub use query::query;
 pub use splitter::splitter;
@@ -34,7 +36,7 @@ pub use wire_to_json::wire_to_json;
 pub type Check = fn(&[u8]);
 
 /// Every target by the name of its program and its folder in `corpus/`.
-pub const TARGETS: [(&str, Check); 9] = [
+pub const TARGETS: [(&str, Check); 10] = [
     ("json_to_wire", json_to_wire),
     ("wire_to_json", wire_to_json),
     ("template", template),
@@ -44,4 +46,5 @@ pub const TARGETS: [(&str, Check); 9] = [
     ("status", status),
     ("http1", http1),
     ("token", token),
+    ("binlog", binlog),
 ];

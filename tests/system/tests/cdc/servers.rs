@@ -24,7 +24,7 @@ const SCHEMA: &str = "
     CREATE DATABASE shop; USE shop;
     CREATE TABLE orders (year YEAR, price DECIMAL(12,3), note TEXT, id BIGINT UNSIGNED PRIMARY KEY, at DATETIME(3),
         kind ENUM('a','b'), name CHAR(90), version INT NOT NULL) CHARSET utf8mb4;
-    CREATE TABLE lines (position INT NOT NULL, sku VARBINARY(20) NOT NULL, amount INT, PRIMARY KEY (sku, position));
+    CREATE TABLE parts (position INT NOT NULL, sku VARBINARY(20) NOT NULL, amount INT, PRIMARY KEY (sku, position));
     CREATE TABLE other (id INT PRIMARY KEY);";
 
 pub(crate) struct Site {
@@ -43,7 +43,7 @@ impl Site {
         let scratch = Scratch::new(name);
         let server = MariaDb::start_with(&scratch, options).unwrap();
         server.sql(SCHEMA).unwrap();
-        let tables = vec![Watched::exact("shop", "orders", "version"), Watched::bounded("shop", "lines")];
+        let tables = vec![Watched::exact("shop", "orders", "version"), Watched::bounded("shop", "parts")];
         let options = Options {
             checkpoint_every: Duration::ZERO,
             heartbeat: Duration::from_secs(5),

@@ -4,6 +4,7 @@ use std::io;
 
 use aqueduct_cdc::{Error, Reason, Scope, Sink, Transaction};
 use aqueduct_kit::process::within;
+use aqueduct_kit::until;
 use tokio::time::timeout;
 
 use super::{Site, orders};
@@ -51,10 +52,21 @@ async fn a_purged_position_bumps_everything_and_goes_on() {
     follower.drop_reader().await;
     let old = site.saved();
     site.sql(&insert(1));
-    site.sql("FLUSH BINARY LOGS");
-    let newest = site.server.sql("SHOW BINARY LOGS").unwrap();
-    let newest = newest.lines().last().unwrap().split('\t').next().unwrap();
-    site.sql(&format!("PURGE BINARY LOGS TO '{newest}'"));
+    // A log that is still being sent is not purged.
+    let sending =
+        "SELECT CONCAT('KILL ', id) FROM information_schema.processlist WHERE command = 'Binlog Dump'";
+    let kill = site.server.sql(sending).unwrap().replace('\n', "; ");
+    // It may have ended by itself.
+    _ = site.server.sql(&kill);
+    let purged = || {
+        site.sql("FLUSH BINARY LOGS");
+        let logs = site.server.sql("SHOW BINARY LOGS").unwrap();
+        let newest = logs.lines().last()?.split('\t').next()?;
+        site.sql(&format!("PURGE BINARY LOGS TO '{newest}'"));
+        let left = site.server.sql("SHOW BINARY LOGS").unwrap();
+        (left.lines().count() == 1).then_some(())
+    };
+    until(within(30), purged).expect("the logs are purged");
     assert_eq!(site.saved(), old);
     let mut follower = site.follow().await;
     let bump = follower.bump().await;

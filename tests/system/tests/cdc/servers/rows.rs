@@ -25,7 +25,7 @@ async fn every_row_is_told_with_its_key_and_version() {
 async fn a_composite_key_has_the_order_of_the_key_and_a_table_without_version_is_bounded() {
     let site = Site::start("cdc-composite");
     let mut follower = site.follow().await;
-    site.sql("INSERT INTO lines VALUES (-3, 'ab', 1); UPDATE lines SET position=4 WHERE sku='ab'");
+    site.sql("INSERT INTO parts VALUES (-3, 'ab', 1); UPDATE parts SET position=4 WHERE sku='ab'");
     let inserted = follower.changes().await;
     assert_eq!(inserted[0].key, line("ab", -3));
     assert_eq!(inserted[0].version, Version::Bounded);

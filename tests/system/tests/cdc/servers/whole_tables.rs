@@ -18,9 +18,9 @@ async fn bumped(follower: &mut Follower, table: &str, reason: Reason) {
 async fn truncate_and_ddl_bump_the_table_they_name() {
     let site = Site::start("cdc-ddl");
     let mut follower = site.follow().await;
-    site.sql("TRUNCATE other; TRUNCATE orders; ALTER TABLE `lines` ADD COLUMN more INT");
+    site.sql("TRUNCATE other; TRUNCATE orders; ALTER TABLE `parts` ADD COLUMN more INT");
     bumped(&mut follower, "orders", Reason::Ddl).await;
-    bumped(&mut follower, "lines", Reason::Ddl).await;
+    bumped(&mut follower, "parts", Reason::Ddl).await;
     // And the changed table is read as it is now.
     site.sql("INSERT INTO orders (id, version) VALUES (1, 1); ALTER TABLE orders DROP COLUMN version");
     assert_eq!(orders(&follower.changes().await), [(1, 1, false)]);
