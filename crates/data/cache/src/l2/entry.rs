@@ -159,7 +159,8 @@ mod tests {
             let state = [State::Live, State::Negative, State::Floor][usize::try_from(state).unwrap()];
             let data = if state == State::Live { &*data } else { &[] };
             let stored = Stored { state, version, soft, loaded, epoch, stamp: STAMP, data };
-            prop_assert_eq!(decode(&stored.encode(), usize::MAX), Ok(stored));
+            let raw = stored.encode();
+            prop_assert_eq!(decode(&raw, usize::MAX), Ok(stored));
         }
 
         #[test]
