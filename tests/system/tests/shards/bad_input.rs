@@ -2,7 +2,7 @@
 
 use crate::site::{Site, options, put};
 use aqueduct_kit::Port;
-use aqueduct_shards::{Error, Freshness, Options, Shards};
+use aqueduct_shards::{Error, Freshness, Needed, Options, Shards};
 
 #[track_caller]
 fn says(error: &Error, kind: &str, parts: &[&str]) {
@@ -72,4 +72,24 @@ async fn a_schema_that_does_not_fit_is_told() {
     let error = read.rows::<i32>("SELEC 1", ()).await.unwrap_err();
     says(&error, "statement", &["refuses the statement", "SELEC"]);
     assert!(matches!(shards.read(4, Freshness::Any, None).await, Err(Error::NoSuchShard(4))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_schema_lacks_is_told_before_the_first_request() {
+    const NOTES: Needed = Needed { table: "notes", columns: &["id", "TEXT"] };
+    let site = Site::start("shards-lacks");
+    let shards = site.connect().await;
+    for shard in 1..4 {
+        site.primary
+            .sql(&format!("CREATE TABLE IF NOT EXISTS shop_{shard}.notes LIKE shop_0.notes"))
+            .unwrap();
+    }
+    shards.check_schema(&[NOTES]).await.unwrap();
+
+    site.primary.sql("ALTER TABLE shop_2.notes DROP COLUMN text").unwrap();
+    let error = shards.check_schema(&[NOTES]).await.unwrap_err();
+    says(&error, "schema", &["/shop_2", "it lacks column notes.TEXT)", "run its migrations"]);
+    let orders = Needed { table: "orders_{table}", columns: &["id"] };
+    let error = shards.check_schema(&[orders]).await.unwrap_err();
+    says(&error, "schema", &["/shop_0", "table orders_00, table orders_01", "and 8 more"]);
 }
