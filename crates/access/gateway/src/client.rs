@@ -15,7 +15,7 @@ use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::client::frames::Frames;
+use crate::client::frames::{Cut, Frames};
 use crate::options::Timeouts;
 
 /// What is known of a connection. One timer a connection watches it (see [`Client::overdue`]): a timer a request, as
@@ -256,13 +256,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
         let before = buf.filled().len();
         let result = ready!(Pin::new(&mut this.stream).poll_read(cx, buf));
         this.client.received();
-        if let Some(frames) = &mut this.frames
-            && !frames.received(buf.filled().get(before..).unwrap_or_default())
-        {
-            this.client.flooded.set(true);
-            return Poll::Ready(Err(io::Error::other("more control frames than a client may send")));
-        }
-        Poll::Ready(result)
+        let cut = this
+            .frames
+            .as_mut()
+            .and_then(|frames| frames.received(buf.filled().get(before..).unwrap_or_default()).err());
+        Poll::Ready(match cut {
+            None => result,
+            Some(Cut::Preface) => Err(io::Error::other("the first frame is not the settings")),
+            Some(Cut::Flood) => {
+                this.client.flooded.set(true);
+                Err(io::Error::other("more control frames than a client may send"))
+            }
+        })
     }
 }
 

@@ -16,12 +16,25 @@ const PER_MILLISECOND: i64 = CONTROL;
 
 /// RFC 9113, section 4.1: 24 bits of length, then type, flags and stream.
 const HEAD: usize = 9;
+const SETTINGS: u8 = 4;
+const ACK: u8 = 1;
+
+/// Why a connection is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// The first frame is not the settings (RFC 9113, section 3.4), which the codec would let pass.
+    Preface,
+    /// More control frames than are paid for.
+    Flood,
+}
 
 /// Follows the frames that come in, and what goes out.
 #[derive(Debug)]
 pub(super) struct Frames {
     head: [u8; HEAD],
     filled: usize,
+    /// The settings have come.
+    begun: bool,
     /// Bytes of the frame's payload that are still to come.
     payload: usize,
     budget: i64,
@@ -31,11 +44,11 @@ pub(super) struct Frames {
 impl Frames {
     /// Behind the preface.
     pub(super) fn new() -> Self {
-        Self { head: [0; HEAD], filled: 0, payload: 0, budget: FULL, filled_at: Instant::now() }
+        Self { head: [0; HEAD], filled: 0, begun: false, payload: 0, budget: FULL, filled_at: Instant::now() }
     }
 
-    /// Whether what came in is within the budget.
-    pub(super) fn received(&mut self, mut bytes: &[u8]) -> bool {
+    /// Whether what came in may pass.
+    pub(super) fn received(&mut self, mut bytes: &[u8]) -> Result<(), Cut> {
         while !bytes.is_empty() {
             let skipped = self.payload.min(bytes.len());
             self.payload -= skipped;
@@ -48,14 +61,18 @@ impl Frames {
             }
             (self.filled, bytes) = (self.filled + count, rest);
             if self.filled == HEAD {
-                self.begin();
+                self.begin()?;
             }
         }
-        self.budget >= 0 || self.refill()
+        if self.budget >= 0 || self.refill() { Ok(()) } else { Err(Cut::Flood) }
     }
 
-    fn begin(&mut self) {
+    fn begin(&mut self) -> Result<(), Cut> {
         let [a, b, c, kind, flags, ..] = self.head;
+        if !self.begun && (kind != SETTINGS || flags & ACK != 0) {
+            return Err(Cut::Preface);
+        }
+        self.begun = true;
         self.filled = 0;
         self.payload = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         self.budget -= match kind {
@@ -65,6 +82,7 @@ impl Frames {
             8 => WINDOW_UPDATE,
             _ => CONTROL,
         };
+        Ok(())
     }
 
     /// The clock is read only when the budget is used up.
@@ -97,13 +115,21 @@ mod tests {
         [&[size[1], size[2], size[3], kind, flags, 0, 0, 0, 1][..], &vec![0xff; length]].concat()
     }
 
+    /// Behind the client's settings, which cost what any control frame does.
+    fn begun() -> Frames {
+        let mut frames = Frames::new();
+        frames.received(&frame(SETTINGS, 0, 0)).unwrap();
+        frames.earn(CONTROL);
+        frames
+    }
+
     /// How many of these frames there may be at once, in pieces of any size; `None`: any number.
     #[track_caller]
     fn check(frame: &[u8], expect: Option<i64>) {
         for piece in [7, 9, 1000] {
-            let mut frames = Frames::new();
+            let mut frames = begun();
             let many = frame.repeat(usize::try_from(FULL).unwrap() / 16 + 10);
-            let fine = many.chunks(piece).take_while(|bytes| frames.received(bytes)).count();
+            let fine = many.chunks(piece).take_while(|bytes| frames.received(bytes).is_ok()).count();
             let (all, bytes) = (many.len().div_ceil(piece), fine * piece);
             match expect {
                 None => assert_eq!(fine, all),
@@ -129,27 +155,46 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_first_frame_is_the_settings() {
+        for (first, expect) in [
+            (frame(SETTINGS, 0, 12), Ok(())),
+            (frame(SETTINGS, ACK, 0), Err(Cut::Preface)),
+            (frame(1, 5, 30), Err(Cut::Preface)),
+            (frame(6, 0, 8), Err(Cut::Preface)),
+        ] {
+            let bytes = [first.clone(), frame(6, 0, 8)].concat();
+            assert_eq!(Frames::new().received(&bytes), expect, "{first:?}");
+            let mut frames = Frames::new();
+            let bytewise = bytes.chunks(1).try_for_each(|byte| frames.received(byte));
+            assert_eq!(bytewise, expect, "{first:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_budget_fills_with_time_and_with_what_is_sent() {
-        let mut frames = Frames::new();
+        let mut frames = begun();
         let ping = frame(6, 0, 8);
-        assert!(frames.received(&ping.repeat(10_000)) && !frames.received(&ping));
+        assert!(frames.received(&ping.repeat(10_000)).is_ok() && frames.received(&ping) == Err(Cut::Flood));
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(frames.received(&ping.repeat(999)) && !frames.received(&ping), "one was owed");
+        assert!(
+            frames.received(&ping.repeat(999)).is_ok() && frames.received(&ping).is_err(),
+            "one was owed"
+        );
         tokio::time::advance(Duration::from_hours(1)).await;
         assert!(
-            !frames.received(&ping.repeat(20_010)),
+            frames.received(&ping.repeat(20_010)).is_err(),
             "but a long silence is worth no more than a full budget"
         );
 
-        let mut frames = Frames::new();
+        let mut frames = begun();
         for _ in 0..100_000 {
             // Two window updates for each small message that was sent.
-            assert!(frames.received(&frame(8, 0, 4).repeat(2)));
+            frames.received(&frame(8, 0, 4).repeat(2)).unwrap();
             frames.sent(32);
         }
         for answered in 0..20_000 {
             frames.sent(17);
-            if !frames.received(&ping) {
+            if frames.received(&ping).is_err() {
                 return assert!(answered > 10_000);
             }
         }

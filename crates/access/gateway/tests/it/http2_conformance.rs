@@ -137,6 +137,8 @@ fn packed(bytes: &[u8]) -> Vec<u8> {
 fn section_3_4_the_preface() {
     let setup = gateway();
     verify(negotiate(&setup), "not the preface", b"INVALID CONNECTION PREFACE\r\n\r\n", Connection);
+    let early = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &get(1)].concat();
+    verify(negotiate(&setup), "a request before the settings", &early, Connection);
     let mut client = negotiate(&setup);
     client.begin();
     assert_eq!(client.next().unwrap().kind, SETTINGS, "the server's first frame");
