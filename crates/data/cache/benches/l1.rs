@@ -58,7 +58,7 @@ fn filled(runtime: &tokio::runtime::Runtime) -> (Rows, Bare) {
         for key in 0..KEYS {
             let row: Arc<[u8]> = Arc::from([7; 200]);
             bare.insert(key, Arc::clone(&row));
-            cache.get(&key, || async { Ok(Loaded { version: 1, value: Some(row) }) }).await.expect("loads");
+            cache.get(&key, || async { Ok(Loaded::new(1, Some(row))) }).await.expect("loads");
         }
     });
     assert_eq!(cache.stats().entries, KEYS);

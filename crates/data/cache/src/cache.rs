@@ -1,8 +1,8 @@
 //! The cache: reads, fences and flushes. How a load ends is in `fill`.
 
 use crate::{
-    answer::{Answer, Loaded},
-    builder::{Builder, Spawner, Weigher},
+    answer::{Answer, AsOf, Ask, Loaded},
+    builder::{Builder, Spawner, Watch, Weigher},
     error::Error,
     flight::{Departure, Flight, Outcome},
     lifetime::{Clock, Lifetimes, Nanos},
@@ -18,7 +18,7 @@ use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicU32, AtomicUsize,
+            AtomicU32, AtomicU64, AtomicUsize,
             Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
@@ -39,7 +39,10 @@ pub(crate) struct Inner<K, V, E> {
     pub(crate) hasher: RandomState,
     /// Goes up with each flush; entries and loads of another epoch are void.
     pub(crate) epoch: AtomicU32,
+    /// When the last flush began; 0 if there was none. Set before the epoch goes up.
+    pub(crate) flushed: AtomicU64,
     pub(crate) clock: Clock,
+    pub(crate) watch: Option<Watch<K>>,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) retry: Nanos,
     pub(crate) load_timeout: Duration,
@@ -58,6 +61,17 @@ enum Look<V> {
     Absent,
 }
 
+/// When a caller came.
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    /// Its place among the loads of the stripe: a load with a later ticket began after the caller did.
+    ticket: u64,
+    at: Nanos,
+}
+
+/// A load that was just begun, and what its loader is told.
+type Begun<V, E> = (Arc<Flight<V, E>>, Ask);
+
 /// What a caller that found nothing usable does next.
 enum Step<V, E> {
     /// An entry has arrived meanwhile.
@@ -67,7 +81,7 @@ enum Step<V, E> {
     /// A load is under way that may have read too early for it: wait until it is over, look again.
     Wait(Arc<Flight<V, E>>),
     /// It has begun a load, and must call its loader.
-    Lead(Arc<Flight<V, E>>),
+    Lead(Begun<V, E>),
 }
 
 impl<K, V, E> Cache<K, V, E>
@@ -100,8 +114,22 @@ where
         F: FnOnce() -> R,
         R: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
     {
+        self.get_with(key, |_ask| loader()).await
+    }
+
+    /// As [`get`](Self::get), with a loader that reads through a lower level and so must know what that may answer.
+    ///
+    /// # Errors
+    /// Only when nothing usable is cached: see [`Error`].
+    pub async fn get_with<F, R>(&self, key: &K, loader: F) -> Result<Answer<V>, Error<E>>
+    where
+        F: FnOnce(Ask) -> R,
+        R: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
+    {
         let inner = &self.inner;
-        match inner.look(inner.table.get(key)) {
+        // Before the look: see `Watermarks::l1_until`.
+        let until = inner.until(key);
+        match inner.look(inner.table.get(key), until) {
             Look::Fresh(answer) => {
                 let class = if answer.value.is_some() { Read::Hit } else { Read::Negative };
                 inner.counters.read(class);
@@ -109,8 +137,8 @@ where
             }
             Look::Stale { answer, refresh } => {
                 inner.counters.read(Read::Stale);
-                if refresh && let Some(flight) = inner.begin_refresh(key) {
-                    Inner::launch(inner, key, flight, loader);
+                if refresh && let Some((flight, ask)) = inner.begin_refresh(key) {
+                    Inner::launch(inner, key, flight, || loader(ask));
                 }
                 return Ok(answer);
             }
@@ -123,7 +151,7 @@ where
     /// begun too early, any that begins after this call began is good enough, fenced or not.
     async fn load<F, R>(&self, key: &K, loader: F) -> Result<Answer<V>, Error<E>>
     where
-        F: FnOnce() -> R,
+        F: FnOnce(Ask) -> R,
         R: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
     {
         let mut arrival = None;
@@ -132,13 +160,13 @@ where
                 Step::Answer(answer) => return Ok(answer),
                 Step::Join(flight) => break flight.outcome().await,
                 Step::Wait(flight) => drop(flight.outcome().await),
-                Step::Lead(flight) => {
-                    Inner::launch(&self.inner, key, Arc::clone(&flight), loader);
+                Step::Lead((flight, ask)) => {
+                    Inner::launch(&self.inner, key, Arc::clone(&flight), || loader(ask));
                     break flight.outcome().await;
                 }
             }
         };
-        self.inner.settle(key, outcome)
+        self.inner.settle(key, outcome, arrival)
     }
 
     /// Invalidates what was read of `key` before now. When it returns, no `get` that begins later is answered from
@@ -148,7 +176,8 @@ where
     ///
     /// `version` becomes the key's floor: loads that return less are refused, as long as the floor is remembered (the
     /// latest 16 keys of each of 1024 stripes). With version 0 the change has no known version: everything of the key
-    /// goes, its floor too. Use that for a deletion if the store keeps no version for absent rows.
+    /// goes, its floor too, and lower levels are told when ([`Ask::since`]). Use that for a deletion if the store keeps no
+    /// version for absent rows.
     ///
     /// Takes about 100 ns, never waits for a load, and may be called from any thread, inside or outside a runtime.
     pub fn fence(&self, key: &K, version: u64) {
@@ -156,7 +185,7 @@ where
         let hash = inner.hasher.hash_one(key);
         let removed = {
             let mut stripe = inner.stripes.lock(hash);
-            stripe.floors.raise(hash, version, inner.epoch());
+            stripe.floors.raise(hash, version, inner.epoch(), inner.clock.now().max(1));
             if let Some(flight) = stripe.flights.get(key) {
                 flight.fence(version);
             }
@@ -171,6 +200,7 @@ where
     /// in time. A load under way is answered only to those who already wait for it. The entries are freed before this
     /// returns, which takes time in proportion to their number; they are void from its first instruction.
     pub fn flush(&self) {
+        self.inner.flushed.fetch_max(self.inner.clock.now().max(1), AcqRel);
         self.inner.epoch.fetch_add(1, AcqRel);
         self.inner.table.clear();
     }
@@ -202,18 +232,32 @@ where
         cfg!(test) && self.broken == Some(mutation)
     }
 
+    /// Until when entries of the key go out unmarked, whatever their age. To be asked before the table is.
+    #[inline]
+    fn until(&self, key: &K) -> Nanos {
+        let until = |watch: &Watch<K>| watch.watermarks.l1_until((watch.source_of)(key));
+        self.watch.as_ref().map_or(Nanos::MAX, until)
+    }
+
+    /// What was true at `then` may go out unmarked until this.
+    fn plus_delta(&self, then: Nanos) -> Nanos {
+        self.watch.as_ref().map_or(Nanos::MAX, |watch| then.saturating_add(watch.watermarks.delta_nanos()))
+    }
+
     /// What an entry from the table is worth now.
     #[inline]
-    fn look(&self, entry: Option<Entry<V>>) -> Look<V> {
+    fn look(&self, entry: Option<Entry<V>>, until: Nanos) -> Look<V> {
         let Some(entry) = entry else { return Look::Absent };
         if entry.epoch != self.epoch() {
             return Look::Absent;
         }
         let now = self.clock.now();
+        let current =
+            now < until || now < self.plus_delta(entry.began) || self.is_broken(Mutation::NoWatermark);
         let Entry { value, version, .. } = entry;
-        if now < entry.soft {
+        if now < entry.soft && current {
             Look::Fresh(Answer { value, version, age: None })
-        } else if now < entry.hard {
+        } else if now < entry.hard && value.is_some() {
             let age = Some(Duration::from_nanos(now.saturating_sub(entry.began)));
             Look::Stale { answer: Answer { value, version, age }, refresh: now >= entry.retry }
         } else {
@@ -221,35 +265,48 @@ where
         }
     }
 
-    /// Decides what a caller without an answer does. `arrival` is its place among the loads of the stripe, taken at
-    /// its first step: a load with a later ticket began after the caller did.
-    fn step(&self, key: &K, arrival: &mut Option<u64>) -> Result<Step<V, E>, Error<E>> {
+    /// The same, without counting as a use.
+    fn peek(&self, key: &K) -> Look<V> {
+        let until = self.until(key);
+        self.look(self.table.peek(key), until)
+    }
+
+    /// Decides what a caller without an answer does. `arrival` is taken at its first step.
+    fn step(&self, key: &K, arrival: &mut Option<Arrival>) -> Result<Step<V, E>, Error<E>> {
         let hash = self.hasher.hash_one(key);
         let mut stripe = self.stripes.lock(hash);
-        let arrival = *arrival.get_or_insert(stripe.begun);
+        let arrival = *arrival.get_or_insert_with(|| Arrival { ticket: stripe.begun, at: self.clock.now() });
         if let Some(flight) = stripe.flights.get(key) {
             let flight = Arc::clone(flight);
-            let late = flight.departure.ticket > arrival;
+            let late = flight.departure.ticket > arrival.ticket;
             let void = flight.is_fenced() && !self.is_broken(Mutation::JoinDespiteFence)
-                || flight.departure.epoch != self.epoch() && !self.is_broken(Mutation::FlushForgetsLoads);
+                || flight.departure.epoch != self.epoch() && !self.is_broken(Mutation::FlushForgetsLoads)
+                || self.is_outdated(&flight, arrival, self.until(key));
             return Ok(if late || !void { Step::Join(flight) } else { Step::Wait(flight) });
         }
         // A load may have landed between the look and the lock.
-        match self.look(self.table.peek(key)) {
+        match self.peek(key) {
             Look::Fresh(answer) | Look::Stale { answer, .. } => Ok(Step::Answer(answer)),
             Look::Absent if self.admit_load() => Ok(Step::Lead(self.begin(&mut stripe, key, hash))),
             Look::Absent => Err(Error::Overloaded { max_loads: self.max_loads }),
         }
     }
 
+    /// Whether a load that nothing fenced may have read too early for a caller all the same: it began more than Δ before the
+    /// caller came, and what was committed meanwhile may not have been announced.
+    fn is_outdated(&self, flight: &Flight<V, E>, arrival: Arrival, until: Nanos) -> bool {
+        let current = flight.departure.sighted && arrival.at < until;
+        !current && self.plus_delta(flight.departure.began) < arrival.at
+    }
+
     /// Begins a refresh, unless a load is under way, the entry is gone, or too many loads are running.
-    fn begin_refresh(&self, key: &K) -> Option<Arc<Flight<V, E>>> {
+    fn begin_refresh(&self, key: &K) -> Option<Begun<V, E>> {
         let hash = self.hasher.hash_one(key);
         let mut stripe = self.stripes.lock(hash);
         if stripe.flights.contains_key(key) {
             return None;
         }
-        let stale = matches!(self.look(self.table.peek(key)), Look::Stale { refresh: true, .. });
+        let stale = matches!(self.peek(key), Look::Stale { refresh: true, .. });
         (stale && self.admit_load()).then(|| {
             count(&self.counters.refreshes);
             self.begin(&mut stripe, key, hash)
@@ -267,27 +324,50 @@ where
     }
 
     /// Registers a load, before its loader is called: every fence from here on finds it.
-    fn begin(&self, stripe: &mut Stripe<K, V, E>, key: &K, hash: u64) -> Arc<Flight<V, E>> {
+    fn begin(&self, stripe: &mut Stripe<K, V, E>, key: &K, hash: u64) -> Begun<V, E> {
         stripe.begun += 1;
         let epoch = self.epoch();
+        let known = stripe.floors.of(hash, epoch);
+        let cached = self.table.peek(key).filter(|entry| self.is_usable(entry)).map_or(0, |e| e.version);
+        let since = (known.since != 0).then(|| self.clock.instant(known.since));
+        let began = self.clock.now();
         let flight = Arc::new(Flight::new(Departure {
             ticket: stripe.begun,
             epoch,
-            floor: stripe.floors.of(hash, epoch),
-            began: self.clock.now(),
+            floor: known.least,
+            began,
+            sighted: self.sighted_until(stripe, hash, epoch, began).is_none(),
         }));
         stripe.flights.insert(key.clone(), Arc::clone(&flight));
         count(&self.counters.loads);
-        flight
+        (flight, Ask { least: known.least.max(cached), since })
     }
 
     /// Turns the outcome of a load into the caller's answer: if the load failed, an entry that arrived meanwhile and is
     /// not past its hard deadline is better than an error.
-    fn settle(&self, key: &K, outcome: Outcome<V, E>) -> Result<Answer<V>, Error<E>> {
-        outcome.map(Answer::fresh).or_else(|error| match self.look(self.table.peek(key)) {
-            Look::Fresh(answer) | Look::Stale { answer, .. } => Ok(answer),
-            Look::Absent => Err(error),
-        })
+    fn settle(
+        &self,
+        key: &K,
+        outcome: Outcome<V, E>,
+        arrival: Option<Arrival>,
+    ) -> Result<Answer<V>, Error<E>> {
+        match outcome {
+            Ok(Loaded { version, value, as_of }) => {
+                let age = match as_of {
+                    AsOf::Load => None,
+                    AsOf::Since(at) => {
+                        let until = self.plus_delta(self.clock.nanos_at(at));
+                        arrival.filter(|arrival| until < arrival.at).map(|_| at.elapsed())
+                    }
+                    AsOf::Stale(at) => Some(at.elapsed()),
+                };
+                Ok(Answer { value, version, age })
+            }
+            Err(error) => match self.peek(key) {
+                Look::Fresh(answer) | Look::Stale { answer, .. } => Ok(answer),
+                Look::Absent => Err(error),
+            },
+        }
     }
 }
 

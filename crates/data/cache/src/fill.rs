@@ -2,25 +2,33 @@
 //! happens to the loader, its task or the callers.
 
 use crate::{
-    answer::Loaded,
+    answer::{AsOf, Loaded},
     cache::Inner,
     error::Error,
-    flight::{Flight, Outcome},
-    lifetime::Deadlines,
+    flight::{Departure, Flight, Outcome},
+    lifetime::{Deadlines, Nanos},
     mutation::Mutation,
     stats::count,
+    stripe::Stripe,
     table::{Entry, Evicted},
 };
 use std::{
     fmt,
     hash::{BuildHasher, Hash},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Acquire},
 };
 
 /// What was loaded, and the heap bytes it holds together with its key.
 struct Weighed<V> {
     loaded: Loaded<V>,
     heap: usize,
+}
+
+/// How a loaded row is kept.
+struct Kept {
+    /// From when its age counts.
+    began: Nanos,
+    at_most: Nanos,
 }
 
 /// The duty to end a load. It lives in the load's task, so it is done when the loader returns, when it panics, and
@@ -99,8 +107,10 @@ where
             let mut stripe = self.stripes.lock(self.hasher.hash_one(key));
             // At most one flight per key: this one.
             stripe.flights.remove(key);
-            let outcome = result.and_then(|weighed| self.fill(key, flight, weighed, &mut displaced));
-            let postponed = outcome.is_err() && self.postpone_refresh(key, flight, &mut displaced);
+            let outcome =
+                result.and_then(|weighed| self.fill(&stripe, (key, flight), weighed, &mut displaced));
+            let failed = outcome.as_ref().map_or(true, |loaded| matches!(loaded.as_of, AsOf::Stale(_)));
+            let postponed = failed && self.postpone_refresh(key, flight, &mut displaced);
             (outcome, postponed)
         };
         self.release_load();
@@ -120,8 +130,8 @@ where
     /// [`Error::Behind`] if it is older than what is known, and so may not be answered either.
     fn fill(
         &self,
-        key: &K,
-        flight: &Flight<V, E>,
+        stripe: &Stripe<K, V, E>,
+        (key, flight): (&K, &Flight<V, E>),
         weighed: Weighed<V>,
         displaced: &mut Evicted<K, V>,
     ) -> Outcome<V, E> {
@@ -140,11 +150,16 @@ where
             return Ok(loaded);
         }
         let Some(weight) = Self::weight(heap) else { return Ok(loaded) };
-        let Deadlines { soft, hard } = self.lifetimes.deadlines(departure.began, loaded.value.is_none());
+        let Some(Kept { began, at_most }) = self.keep(stripe, key, departure, loaded.as_of) else {
+            count(&self.counters.unkept_fills);
+            return Ok(loaded);
+        };
+        let Deadlines { soft, hard } = self.lifetimes.deadlines(began, loaded.value.is_none());
+        let (soft, hard) = (soft.min(at_most), hard.min(at_most));
         let entry = Entry {
             value: loaded.value.clone(),
             version: loaded.version,
-            began: departure.began,
+            began,
             soft,
             hard,
             retry: 0,
@@ -156,7 +171,49 @@ where
         Ok(loaded)
     }
 
-    fn is_usable(&self, entry: &Entry<V>) -> bool {
+    /// Whether and how long what was loaded may be kept; that it must not be kept does not forbid that it is answered.
+    fn keep(&self, stripe: &Stripe<K, V, E>, key: &K, departure: Departure, as_of: AsOf) -> Option<Kept> {
+        let hash = self.hasher.hash_one(key);
+        match as_of {
+            AsOf::Stale(_) => None,
+            AsOf::Since(at) => {
+                // The lower level may not know yet what this one has forgotten.
+                let began = self.clock.nanos_at(at);
+                let sighted = self.blind(stripe, hash, departure.epoch) <= began;
+                (sighted || self.is_broken(Mutation::KeepDespiteForgotten))
+                    .then_some(Kept { began, at_most: Nanos::MAX })
+            }
+            AsOf::Load => {
+                let began = departure.began;
+                let at_most = self.sighted_until(stripe, hash, departure.epoch, began);
+                let at_most = at_most.filter(|_| !self.is_broken(Mutation::KeepUnsighted));
+                let at_most = at_most.unwrap_or(Nanos::MAX);
+                (self.clock.now() < at_most).then_some(Kept { began, at_most })
+            }
+        }
+    }
+
+    /// The time up to which the key may have changed without a floor to tell; 0 if there is none.
+    fn blind(&self, stripe: &Stripe<K, V, E>, hash: u64, epoch: u32) -> Nanos {
+        stripe.floors.blind(hash, epoch).max(self.flushed.load(Acquire))
+    }
+
+    /// If a load that began at `began` may have missed a change that was announced before without a floor, and was not visible
+    /// yet: how long what it read holds good.
+    pub(crate) fn sighted_until(
+        &self,
+        stripe: &Stripe<K, V, E>,
+        hash: u64,
+        epoch: u32,
+        began: Nanos,
+    ) -> Option<Nanos> {
+        let lag = self.watch.as_ref()?.visible_lag;
+        let blind = self.blind(stripe, hash, epoch);
+        let until = blind.min(began).saturating_add(lag);
+        (blind != 0 && began < blind.saturating_add(lag)).then_some(until)
+    }
+
+    pub(crate) fn is_usable(&self, entry: &Entry<V>) -> bool {
         entry.epoch == self.epoch() && self.clock.now() < entry.hard
     }
 

@@ -20,6 +20,9 @@ pub(crate) struct Departure {
     /// The least version that may be answered.
     pub(crate) floor: u64,
     pub(crate) began: Nanos,
+    /// Whether every change announced before it is known, or was visible when it began. What is announced can be invisible to a
+    /// SELECT for some milliseconds; only a floor tells.
+    pub(crate) sighted: bool,
 }
 
 /// One load under way. At most one per key is in its stripe's table, from before its loader is called until its

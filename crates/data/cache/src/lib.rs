@@ -24,7 +24,7 @@
 //!     .build(spawner)?;
 //!
 //! let read = |version, text: &'static str| move || async move {
-//!     Ok(Loaded { version, value: Some(Arc::from(text)) })
+//!     Ok(Loaded::new(version, Some(Arc::from(text))))
 //! };
 //! let answer = cache.get(&7, read(1, "created")).await?;
 //! assert_eq!((answer.value.as_deref(), answer.age), (Some("created"), None));
@@ -51,12 +51,14 @@ mod mutation;
 mod stats;
 mod stripe;
 mod table;
+mod watermarks;
 
-pub use answer::{Answer, Loaded};
+pub use answer::{Answer, AsOf, Ask, Loaded};
 pub use builder::{BuildError, Builder, Spawner, Task};
 pub use cache::Cache;
 pub use error::Error;
 pub use stats::Stats;
+pub use watermarks::Watermarks;
 
 #[cfg(test)]
 mod tests;

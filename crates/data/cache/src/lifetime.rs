@@ -27,7 +27,18 @@ impl Clock {
 
     #[inline]
     pub(crate) fn now(&self) -> Nanos {
-        nanos(Instant::now().saturating_duration_since(self.born))
+        self.nanos_at(Instant::now())
+    }
+
+    /// An instant on this clock; 0 if it lies before its birth.
+    #[inline]
+    pub(crate) fn nanos_at(&self, at: Instant) -> Nanos {
+        nanos(at.saturating_duration_since(self.born))
+    }
+
+    /// What [`Clock::nanos_at`] counts from.
+    pub(crate) fn instant(&self, nanos: Nanos) -> Instant {
+        self.born + Duration::from_nanos(nanos)
     }
 }
 

@@ -16,4 +16,10 @@ pub(crate) enum Mutation {
     RefreshRenewsOldValue,
     /// A flush leaves running loads joinable and their results valid.
     FlushForgetsLoads,
+    /// Entries go out unmarked whatever the watermark is.
+    NoWatermark,
+    /// What a lower level gave is kept although a floor that may concern it is forgotten.
+    KeepDespiteForgotten,
+    /// What was read right after a change of unknown version was announced is kept as any other.
+    KeepUnsighted,
 }

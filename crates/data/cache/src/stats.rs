@@ -25,6 +25,8 @@ pub struct Stats {
     pub refreshes: u64,
     /// Loads whose result was not kept: a fence or a flush came in between, or the version was behind.
     pub refused_fills: u64,
+    /// Loads whose result was answered but not kept: a lower level's stale answer, or a change that may concern it has no floor.
+    pub unkept_fills: u64,
     /// Fences, those of keys that were not cached included.
     pub fences: u64,
     /// Entries that had to make room, or were too large to be kept.
@@ -59,6 +61,7 @@ pub(crate) struct Counters {
     pub(crate) load_errors: AtomicU64,
     pub(crate) refreshes: AtomicU64,
     pub(crate) refused_fills: AtomicU64,
+    pub(crate) unkept_fills: AtomicU64,
     pub(crate) fences: AtomicU64,
 }
 
@@ -79,6 +82,7 @@ impl Counters {
             load_errors: self.load_errors.load(Relaxed),
             refreshes: self.refreshes.load(Relaxed),
             refused_fills: self.refused_fills.load(Relaxed),
+            unkept_fills: self.unkept_fills.load(Relaxed),
             fences: self.fences.load(Relaxed),
             ..Stats::default()
         }

@@ -6,7 +6,7 @@
 //! only the table. Generations validated on read lost: shared by a stripe, they let a write to one key invalidate its
 //! neighbours, and one per key is unbounded memory.
 
-use crate::flight::Flight;
+use crate::{flight::Flight, lifetime::Nanos};
 use foldhash::fast::RandomState;
 use std::{
     collections::HashMap,
@@ -57,35 +57,59 @@ impl<K: Hash + Eq, V, E> Stripes<K, V, E> {
 pub(crate) struct Floors {
     ring: Vec<Floor>,
     next: usize,
+    /// When the latest of the floors that are forgotten was raised.
+    forgotten: Nanos,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Floor {
     hash: u64,
+    /// 0: the key changed to a version that is not known.
     version: u64,
+    raised: Nanos,
     epoch: u32,
 }
 
+/// What is known of a key's changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// The least version that may be answered; 0 if none is known.
+    pub(crate) least: u64,
+    /// When it changed to an unknown version; 0 if it did not.
+    pub(crate) since: Nanos,
+}
+
 impl Floors {
-    /// Raises the key's floor to `version`; a version of 0 (unknown) forgets it. A new floor takes the place of the
-    /// stripe's oldest.
-    pub(crate) fn raise(&mut self, hash: u64, version: u64, epoch: u32) {
+    /// Raises the key's floor to `version`; with a version of 0 (unknown) only the time is remembered. A new floor takes the
+    /// place of the stripe's oldest.
+    pub(crate) fn raise(&mut self, hash: u64, version: u64, epoch: u32, now: Nanos) {
         if let Some(floor) = self.ring.iter_mut().find(|floor| floor.hash == hash) {
             let known = if floor.epoch == epoch && version != 0 { floor.version } else { 0 };
-            *floor = Floor { hash, version: version.max(known), epoch };
-        } else if version == 0 {
+            if floor.version == 0 {
+                self.forgotten = self.forgotten.max(floor.raised);
+            }
+            *floor = Floor { hash, version: version.max(known), raised: now, epoch };
         } else if self.ring.len() < FLOORS {
-            self.ring.push(Floor { hash, version, epoch });
+            self.ring.push(Floor { hash, version, raised: now, epoch });
         } else {
-            self.ring[self.next] = Floor { hash, version, epoch };
+            self.forgotten = self.forgotten.max(self.ring[self.next].raised);
+            self.ring[self.next] = Floor { hash, version, raised: now, epoch };
             self.next = (self.next + 1) % FLOORS;
         }
     }
 
-    /// The least version of the key that may be answered, 0 if nothing is known in this epoch.
-    pub(crate) fn of(&self, hash: u64, epoch: u32) -> u64 {
+    /// What is known of the key in this epoch.
+    pub(crate) fn of(&self, hash: u64, epoch: u32) -> Known {
         let mut known = self.ring.iter().filter(|floor| floor.hash == hash && floor.epoch == epoch);
-        known.next().map_or(0, |floor| floor.version)
+        known.next().map_or(Known::default(), |floor| Known {
+            least: floor.version,
+            since: if floor.version == 0 { floor.raised } else { 0 },
+        })
+    }
+
+    /// The time up to which the key may have changed without a floor to tell.
+    pub(crate) fn blind(&self, hash: u64, epoch: u32) -> Nanos {
+        self.forgotten.max(self.of(hash, epoch).since)
     }
 }
 
@@ -96,27 +120,31 @@ mod tests {
     #[test]
     fn a_floor_only_rises_until_its_version_is_unknown_or_its_epoch_over() {
         let mut floors = Floors::default();
-        let mut check = |version, epoch, expect| {
-            floors.raise(1, version, epoch);
+        let mut check = |version, epoch, now, least, since| {
+            floors.raise(1, version, epoch, now);
+            let expect = Known { least, since };
             assert_eq!(floors.of(1, epoch), expect, "after a fence of version {version} in epoch {epoch}");
         };
-        check(3, 0, 3);
-        check(2, 0, 3);
-        check(5, 0, 5);
-        check(0, 0, 0);
-        check(4, 0, 4);
-        check(1, 1, 1);
-        assert_eq!((floors.of(1, 0), floors.of(2, 1)), (0, 0));
+        check(3, 0, 1, 3, 0);
+        check(2, 0, 2, 3, 0);
+        check(5, 0, 3, 5, 0);
+        check(0, 0, 4, 0, 4);
+        check(4, 0, 5, 4, 0);
+        check(1, 1, 6, 1, 0);
+        assert_eq!((floors.of(1, 0), floors.of(2, 1)), (Known::default(), Known::default()));
+        // The change of unknown version, which a later floor need not cover, is remembered by the stripe.
+        assert_eq!(floors.blind(1, 1), 4);
     }
 
     #[test]
     fn floors_are_bounded_and_the_oldest_goes_first() {
         let mut floors = Floors::default();
         for key in 0..FLOORS as u64 + 3 {
-            floors.raise(key, 7, 0);
+            floors.raise(key, 7, 0, 100 + key);
         }
         assert_eq!(floors.ring.len(), FLOORS);
-        let forgotten: Vec<_> = (0..FLOORS as u64 + 3).filter(|key| floors.of(*key, 0) == 0).collect();
+        let forgotten: Vec<_> = (0..FLOORS as u64 + 3).filter(|key| floors.of(*key, 0).least == 0).collect();
         assert_eq!(forgotten, [0, 1, 2]);
+        assert_eq!(floors.blind(9, 0), 102, "when the latest of them was raised");
     }
 }

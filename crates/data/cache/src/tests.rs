@@ -108,7 +108,7 @@ impl Sim {
             (world.visible[key], Instant::now(), ended)
         };
         let value = (version % 4 != 3).then_some(Row { version, seen });
-        if ended.await == Ok(true) { Ok(Loaded { version, value }) } else { Err("the store is down") }
+        if ended.await == Ok(true) { Ok(Loaded::new(version, value)) } else { Err("the store is down") }
     }
 
     fn read(&self, key: usize) {

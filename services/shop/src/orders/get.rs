@@ -26,7 +26,7 @@ pub(crate) async fn handle(orders: &Orders, request: &GetOrderRequest) -> Result
         // A few microseconds, mostly from memory: handing it to a blocking thread would cost more than it takes.
         async move {
             let order = tables.order(id)?;
-            Ok(Loaded { version: order.as_ref().map_or(0, version), value: order.map(Arc::new) })
+            Ok(Loaded::new(order.as_ref().map_or(0, version), order.map(Arc::new)))
         }
     };
     let answer = orders.cache.get(&id, load).await.map_err(refusal)?;

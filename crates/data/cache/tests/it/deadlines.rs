@@ -126,7 +126,7 @@ async fn an_absent_row_is_remembered_for_a_second_and_never_answered_stale() {
 #[tokio::test(start_paused = true)]
 async fn a_refresh_that_goes_back_in_versions_is_refused() {
     let cache = rows();
-    let read = |version| move || async move { Ok(Loaded { version, value: Some(version) }) };
+    let read = |version| move || async move { Ok(Loaded::new(version, Some(version))) };
     cache.get(&1, read(5)).await.unwrap();
     advance(10.0).await;
     cache.get(&1, read(4)).await.unwrap();

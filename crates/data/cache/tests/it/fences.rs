@@ -5,7 +5,7 @@ use aqueduct_cache::{Answer, Cache, Error, Loaded};
 use std::sync::{Arc, Mutex};
 
 fn read(version: u64) -> impl FnOnce() -> std::future::Ready<Result<Loaded<u64>, &'static str>> {
-    move || std::future::ready(Ok(Loaded { version, value: Some(version) }))
+    move || std::future::ready(Ok(Loaded::new(version, Some(version))))
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,7 +151,7 @@ async fn a_load_below_the_floor_is_refused() {
     assert!(matches!(behind, Err(Error::Behind { loaded: 4, floor: 5 })), "{behind:?}");
     assert_eq!((cache.stats().refused_fills, cache.stats().entries), (1, 0));
     // A row that is said to be absent, of unknown version, is behind as well.
-    let absent = || std::future::ready(Ok(Loaded { version: 0, value: None }));
+    let absent = || std::future::ready(Ok(Loaded::new(0, None)));
     assert!(matches!(cache.get(&1, absent).await, Err(Error::Behind { loaded: 0, floor: 5 })));
     assert_eq!(cache.get(&1, read(5)).await.unwrap().version, 5);
 }
@@ -162,7 +162,7 @@ async fn a_fence_of_unknown_version_removes_everything_and_the_floor() {
     cache.fence(&1, 5);
     cache.get(&1, read(5)).await.unwrap();
     cache.fence(&1, 0);
-    let absent = || std::future::ready(Ok(Loaded { version: 0, value: None }));
+    let absent = || std::future::ready(Ok(Loaded::new(0, None)));
     assert_eq!(cache.get(&1, absent).await.unwrap().value, None);
 
     // A load under way cannot prove anything against it.
@@ -238,10 +238,7 @@ async fn a_flush_voids_an_entry_that_is_just_being_stored() {
     let cache = Cache::<u64, Trigger, &'static str>::builder().build(spawner()).unwrap();
     let flushed = cache.clone();
     let value = Some(Trigger(Arc::new(Mutex::new(Some(Box::new(move || flushed.flush()))))));
-    cache
-        .get(&1, || async { Ok(Loaded { version: 1, value }) })
-        .await
-        .unwrap_or_else(|error| panic!("{error}"));
+    cache.get(&1, || async { Ok(Loaded::new(1, value)) }).await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(cache.stats().entries, 1, "the flush came before or after the insertion");
     assert!(cache.get(&1, || async { Err("asked") }).await.is_err());
 }

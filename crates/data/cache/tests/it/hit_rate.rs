@@ -55,7 +55,7 @@ impl Lru {
 async fn a_skewed_trace_hits_more_often_than_in_an_lru_of_as_many_entries() {
     let cache = Rows::builder().capacity_bytes(1 << 20).expected_bytes(0).build(spawner()).unwrap();
     for key in zipf() {
-        cache.get(&key, || async { Ok(Loaded { version: 1, value: Some(1) }) }).await.unwrap();
+        cache.get(&key, || async { Ok(Loaded::new(1, Some(1))) }).await.unwrap();
     }
     let stats = cache.stats();
     let capacity = usize::try_from(stats.entries).unwrap();

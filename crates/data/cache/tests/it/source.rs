@@ -95,7 +95,7 @@ impl Source {
             if inner.fails.load(SeqCst) == 1 {
                 return Err("the store is down");
             }
-            Ok(Loaded { version, value: (!absent).then_some(version) })
+            Ok(Loaded::new(version, (!absent).then_some(version)))
         }
     }
 }

@@ -61,7 +61,7 @@ async fn read(cache: &Rows, rows: &Arc<[Row]>, key: u64) {
                 for _ in 0..version % 9 {
                     thread::yield_now();
                 }
-                Ok(Loaded { version, value: Some(version) })
+                Ok(Loaded::new(version, Some(version)))
             }
         })
         .await
@@ -111,7 +111,7 @@ fn a_load_that_lands_between_look_and_lock_is_not_repeated() {
             threads.spawn(|| {
                 let _context = runtime.enter();
                 for key in 0..KEYS {
-                    let read = pin!(cache.get(&key, || ready(Ok(Loaded { version: 1, value: Some(1) }))));
+                    let read = pin!(cache.get(&key, || ready(Ok(Loaded::new(1, Some(1))))));
                     // Not ready: another thread's load is about to land.
                     drop(read.poll(&mut Context::from_waker(Waker::noop())));
                 }

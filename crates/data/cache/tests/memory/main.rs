@@ -76,7 +76,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 async fn fill(cache: &Blobs, key: u64, size: usize) {
-    let load = async move { Ok(Loaded { version: 1, value: Some(Arc::from(vec![7; size])) }) };
+    let load = async move { Ok(Loaded::new(1, Some(Arc::from(vec![7; size])))) };
     cache.get(&key, || load).await.expect("loads do not fail");
 }
 
