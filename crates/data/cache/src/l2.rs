@@ -1,4 +1,5 @@
-//! The second level: entries, floors and leases in a Redis Cluster (feature `redis`).
+//! The second level: entries, floors and leases in a Redis Cluster (feature `redis`), or on another back end that runs
+//! the same scripts (feature `l2`, [`Backend`]).
 //!
 //! - **Versions of a key never go down.** One compare-and-set script does fills and invalidations. It compares versions
 //!   as strings of 20 digits: Lua's numbers lose above 2^53.
@@ -22,7 +23,12 @@
 //! a failover the floor may be lost, and then only the database knows. A row that is created again begins above its
 //! tombstone, that is at two above the version that was deleted.
 
+mod backend;
+#[cfg(feature = "redis")]
+mod cluster;
+mod codec;
 mod entry;
+mod epochs;
 mod error;
 mod key;
 mod options;
@@ -30,9 +36,15 @@ mod reply;
 mod script;
 mod slow;
 mod store;
+mod tier;
 
+pub use backend::{Backend, Call, Script, Value};
+#[cfg(feature = "redis")]
+pub use cluster::Cluster;
+pub use codec::{Codec, Plain};
 pub use entry::{HEADER, Poison, State, Stored, decode};
-pub use error::Error;
+pub use epochs::Epochs;
+pub use error::{Error, Failure};
 pub use key::Key;
 pub use options::Options;
 pub use reply::{Entry, Filled, Found, Leased, Refused, Token};
@@ -40,3 +52,9 @@ pub use reply::{Entry, Filled, Found, Leased, Refused, Token};
 pub use script::Mutation;
 pub use slow::{Slow, Stats};
 pub use store::Store;
+pub use tier::{Mode, Tier, TierError, TierOptions, TierStats};
+
+/// Without the feature `redis` there is none.
+#[cfg(not(feature = "redis"))]
+#[derive(Debug, Clone, Copy)]
+pub enum Cluster {}

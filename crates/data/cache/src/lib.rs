@@ -44,7 +44,7 @@ mod cache;
 mod error;
 mod fill;
 mod flight;
-#[cfg(feature = "redis")]
+#[cfg(feature = "l2")]
 pub mod l2;
 mod lifetime;
 mod mutation;

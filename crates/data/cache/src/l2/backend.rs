@@ -51,9 +51,5 @@ pub enum Value {
 /// The store bounds the time: a future that is dropped has failed, whether or not the script ran.
 pub trait Backend: Clone + Send + Sync + 'static {
     /// Runs a script once for each call, in their order. The calls are of one slot and answered by one master; there is at least one.
-    fn run(
-        &self,
-        script: &Script,
-        calls: &[Call],
-    ) -> impl Future<Output = Result<Vec<Value>, Error>> + Send;
+    fn run(&self, script: &Script, calls: &[Call]) -> impl Future<Output = Result<Vec<Value>, Error>> + Send;
 }

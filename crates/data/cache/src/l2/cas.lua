@@ -1,13 +1,21 @@
--- ARGV: state, version, epoch, time to live, token of a fill or nothing, milliseconds until the soft deadline and since
--- the load began, data.
+-- ARGV: state, version or nothing, epoch, time to live, token of a fill or nothing, milliseconds until the soft deadline and
+-- since the load began, data.
 local new, epoch, token = ARGV[2], ARGV[3], ARGV[5]
+-- The table has no versions: the master's clock orders the changes, and never goes below what is known.
+local bounded = new == ''
+if bounded then
+    new = digits(clock[1] * 1000000 + clock[2])
+    if new < version then new = version end
+end
+local loaded = digits(now - ARGV[7])
 local function write(kind, number)
     if since > epoch then epoch = since end
-    local times = digits(now + ARGV[6]) .. digits(now - ARGV[7])
+    local times = digits(now + ARGV[6]) .. loaded
     redis.call('SET', KEYS[1], 'AQ1' .. kind .. number .. times .. epoch .. stamp .. ARGV[8], 'PX', ARGV[4])
 end
 if token ~= '' then
-    if redis.pcall('GET', KEYS[2]) ~= token .. stamp then return { 'lease', version } end
+    local held, granted = leased()
+    if held ~= token then return { 'lease', version } end
     if raw and not sane then
         -- It may have been a floor: only a load that begins now is safe.
         redis.call('DEL', KEYS[1], KEYS[2])
@@ -15,7 +23,15 @@ if token ~= '' then
     end
     if new < version then return { 'behind', version } end
     if epoch < since then return { 'epoch', version } end
+    -- The fill may have been long on its way: the load began after the grant, and that is known.
+    if granted and granted < loaded then loaded = granted end
     write(ARGV[1], new)
+    redis.call('DEL', KEYS[2])
+    return { 'ok', new }
+end
+if bounded then
+    -- No version will show whether a load under way has seen the change: its lease ends here.
+    write('F', new)
     redis.call('DEL', KEYS[2])
     return { 'ok', new }
 end

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// An error of the client below.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why the second level did not answer. None of them loses an invalidation that was acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -48,7 +51,7 @@ pub enum Error {
         /// The addresses.
         address: String,
         /// What the client says.
-        source: redis::RedisError,
+        source: Failure,
     },
     /// Any other error of Redis or the connection.
     #[error("Redis failed at {command}: {source}")]
@@ -56,7 +59,7 @@ pub enum Error {
         /// What was asked.
         command: &'static str,
         /// What the client says.
-        source: redis::RedisError,
+        source: Failure,
     },
     /// An answer that the script does not give.
     #[error("Redis answered {0} in no known form: does another program's script have the same hash?")]
@@ -76,14 +79,6 @@ impl Error {
             Self::Connect { .. } => "connect",
             Self::Redis { .. } => "redis",
             Self::Reply(_) => "reply",
-        }
-    }
-
-    pub(crate) fn from_redis(command: &'static str, source: redis::RedisError) -> Self {
-        use redis::{ErrorKind::Server, ServerErrorKind::ClusterDown};
-        match source.kind() {
-            Server(ClusterDown) => Self::Uncovered(source.to_string()),
-            _ => Self::Redis { command, source },
         }
     }
 }

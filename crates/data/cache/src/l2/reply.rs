@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use redis::Value;
-
+use super::Value;
 use super::entry::{HEADER, Poison, State, decode};
 
 /// What a read found.
@@ -162,8 +161,7 @@ fn entry(mut raw: Vec<u8>, now: u64, limit: usize) -> Result<(State, Entry), Vec
 
 fn bytes(value: Value) -> Option<Vec<u8>> {
     match value {
-        Value::BulkString(bytes) => Some(bytes),
-        Value::SimpleString(text) => Some(text.into_bytes()),
+        Value::Bytes(bytes) => Some(bytes),
         _ => None,
     }
 }

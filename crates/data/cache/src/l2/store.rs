@@ -7,22 +7,21 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::cluster::ClusterClientBuilder;
-use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::Slot;
-use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use tokio::time::{Instant, timeout};
 
 use super::entry::{HEADER, State};
 use super::reply::{Reply, filled};
-use super::script::{Loaded, Mutation, Scripts};
+use super::script::{Mutation, Scripts};
 use super::slow::Counters;
-use super::{Entry, Error, Filled, Found, Key, Leased, Options, Slow, Stats, Token};
+use super::{
+    Backend, Call, Cluster, Entry, Error, Filled, Found, Key, Leased, Options, Script, Slow, Stats, Token,
+    Value,
+};
 
 /// The second level of the cache. Clones share connections and counters.
 #[derive(Clone)]
-pub struct Store {
-    connection: ClusterConnection,
+pub struct Store<B = Cluster> {
+    backend: B,
     shared: Arc<Shared>,
 }
 
@@ -35,46 +34,47 @@ struct Shared {
     leases: AtomicU64,
 }
 
-impl std::fmt::Debug for Store {
+impl<B> std::fmt::Debug for Store<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("options", &self.shared.options).finish_non_exhaustive()
     }
 }
 
+#[cfg(feature = "redis")]
 impl Store {
-    /// Connects to the cluster that has these nodes (`redis://user:password@host:port`), over RESP3, and sees that it
-    /// serves all slots. The client's own task runs on the current tokio runtime.
+    /// Connects to the cluster that has these nodes: see [`Cluster::connect`].
     ///
     /// # Errors
     ///
     /// When nobody answers, the server is no cluster or refuses us, slots are not served, or the options are wrong.
     pub async fn connect(nodes: &[String], options: Options) -> Result<Self, Error> {
-        Self::with_scripts(nodes, options, None).await
+        let cluster = Cluster::connect(nodes, &options).await?;
+        Self::over(cluster, options)
     }
+}
 
-    /// Connects with scripts of which one promise is broken.
+impl<B: Backend> Store<B> {
+    /// A store on a back end of the owner's.
     ///
     /// # Errors
     ///
-    /// As [`Store::connect`].
-    #[cfg(feature = "mutations")]
-    pub async fn connect_broken(
-        nodes: &[String],
-        options: Options,
-        mutation: Mutation,
-    ) -> Result<Self, Error> {
-        Self::with_scripts(nodes, options, Some(mutation)).await
+    /// When the options are wrong.
+    pub fn over(backend: B, options: Options) -> Result<Self, Error> {
+        Self::with_scripts(backend, options, None)
     }
 
-    async fn with_scripts(
-        nodes: &[String],
-        options: Options,
-        mutation: Option<Mutation>,
-    ) -> Result<Self, Error> {
+    /// A store whose scripts break one promise.
+    ///
+    /// # Errors
+    ///
+    /// When the options are wrong.
+    #[cfg(feature = "mutations")]
+    pub fn broken(backend: B, options: Options, mutation: Mutation) -> Result<Self, Error> {
+        Self::with_scripts(backend, options, Some(mutation))
+    }
+
+    fn with_scripts(backend: B, options: Options, mutation: Option<Mutation>) -> Result<Self, Error> {
         options.validate()?;
-        let limit = options.connect_timeout;
-        let late = |_| Error::TimedOut { command: "connect", limit };
-        let connection = timeout(limit, connect(nodes, &options)).await.map_err(late)??;
         let random = RandomState::new();
         let shared = Shared {
             scripts: Scripts::new(mutation),
@@ -83,7 +83,12 @@ impl Store {
             leases: AtomicU64::new(0),
             options,
         };
-        Ok(Self { connection, shared: Arc::new(shared) })
+        Ok(Self { backend, shared: Arc::new(shared) })
+    }
+
+    /// How it behaves.
+    pub fn options(&self) -> &Options {
+        &self.shared.options
     }
 
     /// Reads a key.
@@ -96,12 +101,24 @@ impl Store {
         self.found(key, reply).await
     }
 
+    /// The live entry of a key, fresh or past its soft deadline: what a stale answer is made of.
+    ///
+    /// # Errors
+    ///
+    /// When Redis does not answer in time.
+    pub async fn get_stale(&self, key: &Key) -> Result<Option<Entry>, Error> {
+        Ok(match self.get(key).await? {
+            Found::Live(entry) => Some(entry),
+            _ => None,
+        })
+    }
+
     /// Reads many keys: those of one slot in one pipeline, all slots at once. The answers are in the keys' order; a part of
     /// the cluster that does not answer fails its own keys only.
     pub async fn get_many(&self, keys: &[Key]) -> Vec<Result<Found, Error>> {
-        let mut slots: HashMap<Slot, Vec<usize>> = HashMap::new();
+        let mut slots: HashMap<u16, Vec<usize>> = HashMap::new();
         for (index, key) in keys.iter().enumerate() {
-            slots.entry(Slot::for_key(key.name())).or_default().push(index);
+            slots.entry(key.slot()).or_default().push(index);
         }
         let groups = slots.into_values().map(async |group| {
             let one = group.iter().map(|index| &keys[*index]).collect::<Vec<_>>();
@@ -153,13 +170,39 @@ impl Store {
         entry: &Entry,
         ttl: Duration,
     ) -> Result<Filled, Error> {
+        self.fill_in(key, (token, Some(entry.version)), entry, ttl).await
+    }
+
+    /// Stores what a locking read at the primary found, of a table without versions. The version of the entry does not count:
+    /// the master's clock takes its place.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::fill`].
+    pub async fn fill_bounded(
+        &self,
+        key: &Key,
+        token: &Token,
+        entry: &Entry,
+        ttl: Duration,
+    ) -> Result<Filled, Error> {
+        self.fill_in(key, (token, None), entry, ttl).await
+    }
+
+    async fn fill_in(
+        &self,
+        key: &Key,
+        (token, version): (&Token, Option<u64>),
+        entry: &Entry,
+        ttl: Duration,
+    ) -> Result<Filled, Error> {
         let data = entry.data.as_deref().unwrap_or_default();
         let limit = self.shared.options.max_value;
         if data.len() > limit {
             return Err(Error::TooLarge { size: data.len(), limit });
         }
         let state = if entry.data.is_some() { State::Live } else { State::Negative };
-        let mut args = set_args(key, state, entry.version, ttl);
+        let mut args = set_args(key, state, version, ttl);
         args.extend([token.0.clone().into_bytes(), millis(entry.fresh), number(entry.age), data.to_vec()]);
         self.set(key, &args).await
     }
@@ -171,7 +214,7 @@ impl Store {
     ///
     /// When Redis does not answer in time: repeat it until it does.
     pub async fn invalidate(&self, key: &Key, floor: u64) -> Result<(), Error> {
-        let mut args = set_args(key, State::Floor, floor, self.shared.options.floor);
+        let mut args = set_args(key, State::Floor, Some(floor), self.shared.options.floor);
         args.extend([Vec::new(), b"0".to_vec(), b"0".to_vec(), Vec::new()]);
         self.set(key, &args).await.map(drop)
     }
@@ -184,9 +227,43 @@ impl Store {
     /// When Redis does not answer in time: repeat it until it does.
     pub async fn delete(&self, key: &Key, version: u64) -> Result<(), Error> {
         let ttl = self.shared.options.floor;
-        let mut args = set_args(key, State::Negative, version.saturating_add(1), ttl);
+        let mut args = set_args(key, State::Negative, Some(version.saturating_add(1)), ttl);
         args.extend([Vec::new(), number(ttl), b"0".to_vec(), Vec::new()]);
         self.set(key, &args).await.map(drop)
+    }
+
+    /// Tells that a row of a table without versions has changed: what is there goes, and so does the lease of a load under way, which
+    /// may have read too early. The master's clock gives the floor its version.
+    ///
+    /// # Errors
+    ///
+    /// When Redis does not answer in time: repeat it until it does.
+    pub async fn mark(&self, key: &Key) -> Result<(), Error> {
+        let mut args = set_args(key, State::Floor, None, self.shared.options.floor);
+        args.extend([Vec::new(), b"0".to_vec(), b"0".to_vec(), Vec::new()]);
+        self.set(key, &args).await.map(drop)
+    }
+
+    /// Gives back a lease that will not be used, so that nobody waits for it to end.
+    ///
+    /// # Errors
+    ///
+    /// When Redis does not answer in time: then it ends by itself.
+    pub async fn release(&self, key: &Key, token: &Token) -> Result<(), Error> {
+        let keys = [key.name(), &key.lease()];
+        self.one(&self.shared.scripts.release, &keys, &[token.0.clone().into_bytes()]).await.map(drop)
+    }
+
+    /// Removes a live entry whose data is not what its owner wrote; the floor that it implies stays.
+    ///
+    /// # Errors
+    ///
+    /// When Redis does not answer in time.
+    pub async fn discard(&self, key: &Key, version: u64) -> Result<(), Error> {
+        self.shared.counters.poisoned.fetch_add(1, Relaxed);
+        tracing::warn!(key = key.name(), "an entry in Redis that cannot be decoded is removed");
+        let args = [format!("{version:020}").into_bytes(), millis(self.shared.options.floor)];
+        self.one(&self.shared.scripts.discard, &[key.name(), &key.lease()], &args).await.map(drop)
     }
 
     /// What has happened since the start.
@@ -242,22 +319,15 @@ impl Store {
         if let [key] = keys {
             return vec![self.get(key).await];
         }
-        let script = &self.shared.scripts.read;
-        let ask = async |hashed| {
-            let mut pipeline = redis::pipe();
-            for key in keys {
-                pipeline.add_command(script.command(hashed, &[key.name()], &self.read_args(key)));
-            }
-            pipeline.query_async::<Vec<Value>>(&mut self.connection.clone()).await
-        };
-        match self.timed(script.name, keys.len(), ask).await {
-            Ok(replies) if replies.len() == keys.len() => {
+        let call = |key: &&Key| Call { keys: vec![key.name().to_owned()], args: self.read_args(key) };
+        let calls: Vec<_> = keys.iter().map(call).collect();
+        match self.run(&self.shared.scripts.read, &calls).await {
+            Ok(replies) => {
                 join_all(keys.iter().zip(replies).map(|(key, reply)| self.found(key, reply))).await
             }
-            Ok(_) => keys.iter().map(|_| Err(Error::Reply("get"))).collect(),
             Err(error) => {
-                // An error of Redis is no value that can be copied: the first key gets it, the others ask for themselves,
-                // which fails as fast.
+                // An error is no value that can be copied: the first key gets it, the others ask for themselves, which fails
+                // as fast.
                 let others = keys.iter().skip(1).map(|key| self.get(key));
                 let mut found = vec![Err(error)];
                 found.extend(join_all(others).await);
@@ -266,33 +336,19 @@ impl Store {
         }
     }
 
-    async fn one(&self, script: &Loaded, keys: &[&str], args: &[Vec<u8>]) -> Result<Value, Error> {
-        let ask = async |hashed| {
-            script.command(hashed, keys, args).query_async::<Value>(&mut self.connection.clone()).await
-        };
-        self.timed(script.name, 1, ask).await
+    async fn one(&self, script: &Script, keys: &[&str], args: &[Vec<u8>]) -> Result<Value, Error> {
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        let mut values = self.run(script, &[Call { keys, args: args.to_vec() }]).await?;
+        values.pop().ok_or(Error::Reply(script.name))
     }
 
-    /// Asks by the script's hash, and with its text when the node does not know it. `SCRIPT LOAD`, as redis-rs would do it, goes
-    /// to all nodes, and fails while one of them is down.
-    async fn timed<T>(
-        &self,
-        command: &'static str,
-        keys: usize,
-        ask: impl AsyncFn(bool) -> Result<T, RedisError>,
-    ) -> Result<T, Error> {
+    async fn run(&self, script: &Script, calls: &[Call]) -> Result<Vec<Value>, Error> {
         let Options { timeout: limit, slow, .. } = self.shared.options;
+        let (command, keys) = (script.name, calls.len());
         let start = Instant::now();
-        let both = async {
-            match ask(true).await {
-                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                    ask(false).await
-                }
-                other => other,
-            }
-        };
-        let answer = match timeout(limit, both).await {
-            Ok(answer) => answer.map_err(|error| Error::from_redis(command, error)),
+        let answer = match timeout(limit, self.backend.run(script, calls)).await {
+            Ok(Ok(values)) if values.len() != keys => Err(Error::Reply(command)),
+            Ok(answer) => answer,
             Err(_) => Err(Error::TimedOut { command, limit }),
         };
         let took = start.elapsed();
@@ -301,74 +357,13 @@ impl Store {
     }
 }
 
-impl Loaded {
-    fn command(&self, hashed: bool, keys: &[&str], args: &[Vec<u8>]) -> Cmd {
-        let mut command = redis::cmd(if hashed { "EVALSHA" } else { "EVAL" });
-        command.arg(if hashed { &self.hash } else { &self.text }).arg(keys.len()).arg(keys);
-        for arg in args {
-            command.arg(arg.as_slice());
-        }
-        command
-    }
-}
-
-async fn connect(nodes: &[String], options: &Options) -> Result<ClusterConnection, Error> {
-    let address = || nodes.iter().map(|node| shown(node)).collect::<Vec<_>>().join(", ");
-    let failed = |source| Error::Connect { address: address(), source };
-    let client = ClusterClientBuilder::new(nodes.iter().map(String::as_str))
-        .use_protocol(redis::ProtocolVersion::RESP3)
-        .connection_timeout(options.connect_timeout)
-        .response_timeout(options.timeout)
-        .retries(3)
-        .min_retry_wait(5)
-        .max_retry_wait(50)
-        .build()
-        .map_err(failed)?;
-    // What a node says of itself is clearer than what the cluster client makes of it.
-    let info = single(nodes).await;
-    match info {
-        Ok(info) if !info.contains("cluster_state:ok") || !info.contains("cluster_slots_assigned:16384") => {
-            let says = info.lines().take(3).collect::<Vec<_>>().join(", ");
-            return Err(Error::Uncovered(says));
-        }
-        Err(error) if error.to_string().contains("cluster support disabled") => {
-            return Err(Error::NoCluster(address()));
-        }
-        Err(error) => return Err(failed(error)),
-        Ok(_) => {}
-    }
-    client.get_async_connection().await.map_err(failed)
-}
-
-/// `CLUSTER INFO` of the first node that answers.
-async fn single(nodes: &[String]) -> Result<String, RedisError> {
-    let mut last = RedisError::from((ErrorKind::InvalidClientConfig, "no address of a node is given"));
-    for node in nodes {
-        let asked = async {
-            let mut connection =
-                redis::Client::open(node.as_str())?.get_multiplexed_async_connection().await?;
-            redis::cmd("CLUSTER").arg("INFO").query_async::<String>(&mut connection).await
-        };
-        match asked.await {
-            Ok(info) => return Ok(info),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// An address without the password.
-fn shown(node: &str) -> &str {
-    node.rsplit_once('@').or_else(|| node.split_once("://")).map_or(node, |(_, address)| address)
-}
-
-fn set_args(key: &Key, state: State, version: u64, ttl: Duration) -> Vec<Vec<u8>> {
+fn set_args(key: &Key, state: State, version: Option<u64>, ttl: Duration) -> Vec<Vec<u8>> {
     let state = match state {
         State::Live => "L",
         State::Negative => "N",
         State::Floor => "F",
     };
-    let version = format!("{version:020}");
+    let version = version.map(|version| format!("{version:020}")).unwrap_or_default();
     vec![state.into(), version.into_bytes(), key.epoch_digits().into_bytes(), millis(ttl)]
 }
 

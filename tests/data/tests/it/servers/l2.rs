@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use aqueduct_cache::l2::{
-    Entry, Error, Filled, Found, HEADER, Key, Leased, Mutation, Options, Refused, State, Store, Stored, Token,
+    Cluster, Entry, Error, Filled, Found, HEADER, Key, Leased, Mutation, Options, Refused, State, Store,
+    Stored, Token,
 };
 use aqueduct_kit::Scratch;
 use aqueduct_kit::process::within;
@@ -22,7 +23,10 @@ fn nodes(cluster: &RedisCluster) -> Vec<String> {
 
 async fn broken(cluster: &RedisCluster, mutation: Option<Mutation>) -> Store {
     match mutation {
-        Some(mutation) => Store::connect_broken(&nodes(cluster), patient(), mutation).await.unwrap(),
+        Some(mutation) => {
+            let backend = Cluster::connect(&nodes(cluster), &patient()).await.unwrap();
+            Store::broken(backend, patient(), mutation).unwrap()
+        }
         None => Store::connect(&nodes(cluster), patient()).await.unwrap(),
     }
 }

@@ -1,0 +1,404 @@
+//! The second level as a loader for [`Cache::get_with`](crate::Cache::get_with): asks it, takes the lease, reads the primary, fills.
+
+mod error;
+mod options;
+mod primary;
+mod stats;
+
+pub use error::TierError;
+pub use options::{Mode, TierOptions};
+pub use stats::TierStats;
+
+use super::{Backend, Cluster, Codec, Entry, Epochs, Error, Key, Leased, Store};
+use crate::{AsOf, Ask, Loaded, Watermarks, lifetime::Clock, lifetime::nanos, stats::count};
+use primary::{Backoff, Read};
+use stats::Counters;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, timeout},
+};
+
+/// Parts of the cluster whose failures are remembered apart: 256 slots each. Masters serve ranges.
+const PARTS: usize = 64;
+
+/// Waiting for another's load: from the first pause, each is twice as long up to the last.
+const POLL: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(50)];
+
+/// The rows of one table, in the second level and below. Clones share everything.
+///
+/// ```
+/// # use aqueduct_cache::{Answer, Cache, Error, Loaded, l2::{Backend, Tier, TierError}};
+/// # type Row = Vec<u8>;
+/// # async fn read_primary(_id: u64, _at_least: u64) -> Result<Loaded<Row>, String> { Ok(Loaded::new(1, None)) }
+/// async fn order<B: Backend>(
+///     cache: &Cache<u64, Row, TierError<String>>,
+///     tier: &Tier<Row, B>,
+///     id: u64,
+/// ) -> Result<Answer<Row>, Error<TierError<String>>> {
+///     let load = |ask| {
+///         let tier = tier.clone();
+///         async move { tier.load(&id.to_string(), 0, ask, move |least| read_primary(id, least)).await }
+///     };
+///     cache.get_with(&id, load).await
+/// }
+/// ```
+pub struct Tier<V, B = Cluster> {
+    inner: Arc<Inner<V, B>>,
+}
+
+struct Inner<V, B> {
+    store: Store<B>,
+    table: String,
+    codec: Box<dyn Codec<V>>,
+    options: TierOptions,
+    watermarks: Option<Watermarks>,
+    epochs: Epochs,
+    beside: Semaphore,
+    clock: Clock,
+    /// Until when each part of the cluster is not asked.
+    paused: [AtomicU64; PARTS],
+    counters: Counters,
+}
+
+impl<V, B> Clone for Tier<V, B> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<V, B> fmt::Debug for Tier<V, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tier").field("table", &self.inner.table).finish_non_exhaustive()
+    }
+}
+
+/// Why a load passes the second level by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    NotCurrent,
+    Down,
+    Impatient,
+}
+
+impl<V, B> Tier<V, B>
+where
+    V: Clone + Send + Sync + 'static,
+    B: Backend,
+{
+    /// A table's tier, which nobody follows: the second level is believed without a bound on its lag, and what it gives is as old as
+    /// its load. [`Tier::following`] is what makes it keep the promise of Δ.
+    ///
+    /// # Errors
+    ///
+    /// When the table's name cannot be part of a key, or the options are wrong.
+    pub fn new(
+        store: Store<B>,
+        table: &str,
+        codec: impl Codec<V>,
+        options: TierOptions,
+    ) -> Result<Self, Error> {
+        Self::build(store, (table, Box::new(codec), options), None, Epochs::new())
+    }
+
+    /// A table's tier that uses the second level only while its watermark is current, in the table's epoch.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tier::new`].
+    pub fn following(
+        store: Store<B>,
+        (table, codec, options): (&str, impl Codec<V>, TierOptions),
+        watermarks: Watermarks,
+        epochs: Epochs,
+    ) -> Result<Self, Error> {
+        Self::build(store, (table, Box::new(codec), options), Some(watermarks), epochs)
+    }
+
+    fn build(
+        store: Store<B>,
+        (table, codec, options): (&str, Box<dyn Codec<V>>, TierOptions),
+        watermarks: Option<Watermarks>,
+        epochs: Epochs,
+    ) -> Result<Self, Error> {
+        options.validate()?;
+        Key::new(table, "")?;
+        let inner = Inner {
+            store,
+            table: table.to_owned(),
+            codec,
+            watermarks,
+            epochs,
+            beside: Semaphore::new(options.bypass.min(Semaphore::MAX_PERMITS)),
+            clock: Clock::new(),
+            paused: std::array::from_fn(|_| AtomicU64::new(0)),
+            counters: Counters::default(),
+            options,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Loads the row with the primary key `pk`, whose changes come from `source`.
+    ///
+    /// `primary` reads the primary, or a replica that has caught up with the version it is given; in the bounded mode it is a locking
+    /// read at the primary. It may be called several times. Of a row that is absent it tells the version of the deletion, or 0.
+    ///
+    /// The answer is [`AsOf::Load`] if the primary was read, [`AsOf::Since`] if the second level had it, and [`AsOf::Stale`] if
+    /// another loads it, or the primary failed, and an entry within its hard deadline was there.
+    ///
+    /// # Errors
+    ///
+    /// See [`TierError`].
+    pub async fn load<E, F, R>(
+        &self,
+        pk: &str,
+        source: usize,
+        ask: Ask,
+        primary: F,
+    ) -> Result<Loaded<V>, TierError<E>>
+    where
+        F: Fn(u64) -> R + Send + Sync,
+        R: Future<Output = Result<Loaded<V>, E>> + Send,
+        E: Send,
+    {
+        let inner = &*self.inner;
+        let (epoch, raised) = inner.epochs.get(&inner.table);
+        let least = if inner.is_bounded() { 0 } else { ask.least };
+        let Ok(key) = Key::new(&inner.table, pk) else {
+            // A primary key that is too long for a key of Redis.
+            return inner.beside(&Read { key: None, least, since: ask.since, raised, primary }, None).await;
+        };
+        let read = Read { key: Some(key.epoch(epoch)), least, since: ask.since, raised, primary };
+        match inner.usable(&read, source) {
+            Ok(as_of) => inner.through(&read, as_of).await,
+            Err(reason) => inner.pass_by(&read, reason, None).await,
+        }
+    }
+
+    /// A snapshot of the counters.
+    pub fn stats(&self) -> TierStats {
+        self.inner.counters.snapshot()
+    }
+
+    /// What lies below.
+    pub fn store(&self) -> &Store<B> {
+        &self.inner.store
+    }
+}
+
+impl<V, B> Inner<V, B>
+where
+    V: Clone + Send + Sync + 'static,
+    B: Backend,
+{
+    fn is_bounded(&self) -> bool {
+        self.options.mode == Mode::Bounded
+    }
+
+    /// The second level's watermark if it may answer now, `None` if nobody follows; or why it may not.
+    fn usable<F>(&self, read: &Read<F>, source: usize) -> Result<Option<Instant>, Reason> {
+        let Some(watermarks) = &self.watermarks else {
+            // Nobody tells when an announced change has reached it.
+            let fresh = read.since.is_some_and(|since| since.elapsed() < Watermarks::DELTA);
+            return if fresh { Err(Reason::NotCurrent) } else { self.reachable(read).map(|()| None) };
+        };
+        let Some(at) = watermarks.l2_at(source).filter(|at| at.elapsed() < watermarks.delta()) else {
+            return Err(Reason::NotCurrent);
+        };
+        if read.since.is_some_and(|since| at < since) {
+            return Err(Reason::NotCurrent);
+        }
+        self.reachable(read).map(|()| Some(at))
+    }
+
+    fn reachable<F>(&self, read: &Read<F>) -> Result<(), Reason> {
+        let paused = read.part().is_some_and(|part| self.clock.now() < self.paused[part].load(Relaxed));
+        if paused { Err(Reason::Down) } else { Ok(()) }
+    }
+
+    /// Asks the second level until it has the row, gives the lease, or has taken too long.
+    async fn through<E, F, R>(
+        &self,
+        read: &Read<F>,
+        watermark: Option<Instant>,
+    ) -> Result<Loaded<V>, TierError<E>>
+    where
+        F: Fn(u64) -> R + Send + Sync,
+        R: Future<Output = Result<Loaded<V>, E>> + Send,
+        E: Send,
+    {
+        let Some(key) = &read.key else { return self.beside(read, None).await };
+        let until = Instant::now() + self.options.wait;
+        let mut poll = Backoff::new(POLL);
+        // Once each: a floor that it lacks is told to it, and bytes that are no row are taken out.
+        let mut amended = 0;
+        loop {
+            let asked = Instant::now();
+            let leased = match self.store.lease(key).await {
+                Ok(leased) => leased,
+                Err(error) => return self.failed(read, &error).await,
+            };
+            match leased {
+                Leased::Load { token, least, stale } => {
+                    count(&self.counters.leases);
+                    let stale = self.stale(read, stale, asked);
+                    return self.fill(read, (key, &token), least, stale).await;
+                }
+                Leased::Wait { at_most, stale } => {
+                    if let Some(stale) = self.stale(read, stale, asked) {
+                        count(&self.counters.stale);
+                        return Ok(stale);
+                    }
+                    if asked >= until {
+                        return self.pass_by(read, Reason::Impatient, None).await;
+                    }
+                    count(&self.counters.waits);
+                    // A lease that ends is not announced: look again right after it.
+                    sleep(poll.next().min(at_most + Duration::from_millis(1))).await;
+                }
+                Leased::Entry(entry) => {
+                    let version = entry.version;
+                    if let Some(found) = self.found(read, entry, watermark, asked) {
+                        return Ok(found);
+                    }
+                    amended += 1;
+                    let amend = if version < read.least {
+                        self.store.invalidate(key, read.least).await
+                    } else {
+                        count(&self.counters.undecodable);
+                        self.store.discard(key, version).await
+                    };
+                    match amend {
+                        Err(error) => return self.failed(read, &error).await,
+                        Ok(()) if amended > 2 => return self.pass_by(read, Reason::Impatient, None).await,
+                        Ok(()) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// A fresh entry as an answer; `None` if it is older than what is known, or no row.
+    fn found<F>(
+        &self,
+        read: &Read<F>,
+        entry: Entry,
+        watermark: Option<Instant>,
+        asked: Instant,
+    ) -> Option<Loaded<V>> {
+        if entry.version < read.least {
+            return None;
+        }
+        let at = watermark.or_else(|| asked.checked_sub(entry.age)).unwrap_or(asked);
+        let value = match entry.data {
+            Some(bytes) => Some(self.codec.decode(bytes)?),
+            None => None,
+        };
+        count(&self.counters.hits);
+        Some(Loaded { version: self.shown(entry.version), value, as_of: AsOf::Since(at) })
+    }
+
+    /// An entry past its soft deadline as a stale answer, if it may be one.
+    fn stale<F>(&self, read: &Read<F>, entry: Option<Entry>, asked: Instant) -> Option<Loaded<V>> {
+        let entry = entry.filter(|entry| entry.version >= read.least && entry.age < self.options.hard)?;
+        let at = asked.checked_sub(entry.age)?;
+        // What a fence of unknown version condemned is not answered, stale or not.
+        if read.since.is_some_and(|since| at < since) {
+            return None;
+        }
+        let value = Some(self.codec.decode(entry.data?)?);
+        Some(Loaded { version: self.shown(entry.version), value, as_of: AsOf::Stale(at) })
+    }
+
+    /// The version that callers see: the master's clock, which orders a bounded table's entries, means nothing to them.
+    fn shown(&self, version: u64) -> u64 {
+        if self.is_bounded() { 0 } else { version }
+    }
+
+    /// The second level did not answer: that part of it is left alone for a while.
+    async fn failed<E, F, R>(&self, read: &Read<F>, error: &Error) -> Result<Loaded<V>, TierError<E>>
+    where
+        F: Fn(u64) -> R + Send + Sync,
+        R: Future<Output = Result<Loaded<V>, E>> + Send,
+        E: Send,
+    {
+        self.trouble(read, error);
+        self.pass_by(read, Reason::Down, None).await
+    }
+
+    fn trouble<F>(&self, read: &Read<F>, error: &Error) {
+        tracing::debug!(table = self.table, kind = error.kind(), %error, "the second level did not answer");
+        if let Some(part) = read.part() {
+            let until = self.clock.now().saturating_add(nanos(self.options.pause));
+            self.paused[part].fetch_max(until, Relaxed);
+        }
+    }
+
+    /// Loads without the second level.
+    async fn pass_by<E, F, R>(
+        &self,
+        read: &Read<F>,
+        reason: Reason,
+        stale: Option<Loaded<V>>,
+    ) -> Result<Loaded<V>, TierError<E>>
+    where
+        F: Fn(u64) -> R + Send + Sync,
+        R: Future<Output = Result<Loaded<V>, E>> + Send,
+        E: Send,
+    {
+        count(match reason {
+            Reason::NotCurrent => &self.counters.not_current,
+            Reason::Down => &self.counters.down,
+            Reason::Impatient => &self.counters.impatient,
+        });
+        self.beside(read, stale).await
+    }
+
+    /// One of the bounded number of loads that pass the second level by.
+    async fn beside<E, F, R>(
+        &self,
+        read: &Read<F>,
+        stale: Option<Loaded<V>>,
+    ) -> Result<Loaded<V>, TierError<E>>
+    where
+        F: Fn(u64) -> R + Send + Sync,
+        R: Future<Output = Result<Loaded<V>, E>> + Send,
+        E: Send,
+    {
+        let loaded = match timeout(self.options.queue, self.beside.acquire()).await {
+            Ok(Ok(_place)) => self.read_primary(read, read.least).await,
+            _ => {
+                count(&self.counters.overloaded);
+                Err(TierError::Overloaded(self.options.bypass))
+            }
+        };
+        match loaded {
+            Ok(loaded) => Ok(loaded),
+            Err(error) => self.rescue(read, stale).await.ok_or(error),
+        }
+    }
+
+    /// After a failure: what is better than an error.
+    async fn rescue<F>(&self, read: &Read<F>, stale: Option<Loaded<V>>) -> Option<Loaded<V>> {
+        let found = match (stale, &read.key) {
+            (Some(stale), _) => Some(stale),
+            (None, Some(key)) if self.reachable(read).is_ok() => {
+                let asked = Instant::now();
+                let entry = self.store.get_stale(key).await;
+                entry
+                    .inspect_err(|error| self.trouble(read, error))
+                    .ok()
+                    .and_then(|entry| self.stale(read, entry, asked))
+            }
+            _ => None,
+        };
+        found.inspect(|_| count(&self.counters.stale))
+    }
+}
