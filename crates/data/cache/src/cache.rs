@@ -169,6 +169,16 @@ where
         self.inner.settle(key, outcome, arrival)
     }
 
+    /// What [`get`](Self::get) would answer from memory; `None` if it would load. Counts as no read, and begins none.
+    pub fn peek(&self, key: &K) -> Option<Answer<V>> {
+        let inner = &self.inner;
+        let until = inner.until(key);
+        match inner.look(inner.table.peek(key), until) {
+            Look::Fresh(answer) | Look::Stale { answer, .. } => Some(answer),
+            Look::Absent => None,
+        }
+    }
+
     /// Invalidates what was read of `key` before now. When it returns, no `get` that begins later is answered from
     /// an entry or a load older than this call; a load under way is still answered to those who already wait for it,
     /// but not kept. The exception is one that proves itself: an entry or load whose version is at least `version`

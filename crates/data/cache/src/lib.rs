@@ -39,6 +39,7 @@
 //! ```
 
 mod answer;
+pub mod audit;
 mod builder;
 mod cache;
 mod error;

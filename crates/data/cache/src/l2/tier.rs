@@ -1,5 +1,6 @@
 //! The second level as a loader for [`Cache::get_with`](crate::Cache::get_with): asks it, takes the lease, reads the primary, fills.
 
+mod audit;
 mod error;
 mod options;
 mod primary;

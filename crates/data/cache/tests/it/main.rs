@@ -1,5 +1,6 @@
 //! The cache's promises, through its public interface.
 
+mod audit;
 mod deadlines;
 mod fences;
 mod hit_rate;
