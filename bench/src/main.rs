@@ -4,6 +4,7 @@
 
 mod clients;
 mod gateway;
+mod levels;
 mod machine;
 mod median;
 mod netstack;
@@ -29,6 +30,8 @@ struct Cli {
 enum What {
     /// What a request, a wait and a connection cost the gateway, beside Envoy, nginx and HAProxy, before one backend
     Gateway(gateway::Args),
+    /// How long a read of an order takes from each level of the cache
+    Levels(levels::Args),
     /// What a message costs on our loop, on bare epoll and on io_uring
     Netstack(netstack::Args),
     /// Orders created and moved a second
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.what {
         What::Gateway(args) => gateway::run(args),
+        What::Levels(args) => levels::run(args),
         What::Netstack(args) => netstack::run(args),
         What::Orders(args) => orders::run(args),
         What::Transcode(args) => transcode::run(args),

@@ -1,13 +1,15 @@
 //! HTTP/1.1, as much of it as an answer with a length needs.
 
+use std::cell::Cell;
 use std::io;
 
 use super::Dialect;
 
-/// The same request again and again.
+/// Requests in turn; usually the same one again and again.
 #[derive(Debug)]
 pub(crate) struct Http1 {
-    request: Vec<u8>,
+    requests: Vec<Vec<u8>>,
+    next: Cell<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -19,14 +21,20 @@ pub(crate) struct State {
 
 impl Http1 {
     pub(crate) fn get(path: &str) -> Self {
-        Self { request: format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes() }
+        Self::gets([path])
+    }
+
+    /// Each path once, and then from the first again.
+    pub(crate) fn gets<P: AsRef<str>>(paths: impl IntoIterator<Item = P>) -> Self {
+        let get = |path: P| format!("GET {} HTTP/1.1\r\nhost: bench\r\n\r\n", path.as_ref()).into_bytes();
+        Self { requests: paths.into_iter().map(get).collect(), next: Cell::new(0) }
     }
 
     pub(crate) fn post(path: &str, json: &str) -> Self {
         let length = json.len();
         let head = "host: bench\r\ncontent-type: application/json";
         let request = format!("POST {path} HTTP/1.1\r\n{head}\r\ncontent-length: {length}\r\n\r\n{json}");
-        Self { request: request.into_bytes() }
+        Self { requests: vec![request.into_bytes()], next: Cell::new(0) }
     }
 }
 
@@ -36,7 +44,9 @@ impl Dialect for Http1 {
     fn preface(&self, _: &mut Vec<u8>) {}
 
     fn request(&self, _: &mut State, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.request);
+        let next = self.next.get();
+        out.extend_from_slice(&self.requests[next]);
+        self.next.set((next + 1) % self.requests.len());
     }
 
     fn answer(&self, state: &mut State, input: &[u8], _: &mut Vec<u8>) -> io::Result<Option<bool>> {
@@ -71,6 +81,15 @@ fn body(bytes: &[u8]) -> io::Result<Option<(Option<usize>, bool)>> {
 mod tests {
     use super::super::Dialect as _;
     use super::{Http1, State};
+
+    #[test]
+    fn paths_take_turns() {
+        let (dialect, mut out) = (Http1::gets(["/a", "/b"]), Vec::new());
+        (0..3).for_each(|_| dialect.request(&mut State::default(), &mut out));
+        let lines = String::from_utf8(out).unwrap();
+        let paths: Vec<_> = lines.lines().filter_map(|line| line.strip_prefix("GET ")?.get(..2)).collect();
+        assert_eq!(paths, ["/a", "/b", "/a"]);
+    }
 
     #[test]
     fn an_answer_is_read_in_pieces_of_any_size() {
