@@ -36,6 +36,8 @@
 //! # Ok(()) }
 //! ```
 
+mod book;
+mod caller;
 mod changes;
 mod error;
 mod folder;
@@ -51,6 +53,7 @@ pub mod proto;
 mod refuse;
 mod server;
 mod service;
+mod sharded;
 mod shop;
 mod store;
 mod validate;

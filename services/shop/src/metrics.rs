@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use aqueduct_runtime::context::Context;
+use aqueduct_shards::ServerStats;
 use aqueduct_telemetry::metrics::{Buckets, Histogram, HistogramSnapshot, Registry, Snapshot};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
+use crate::book::Book;
 use crate::orders::Orders;
 use crate::refuse::Refusal;
+use crate::sharded::Sharded;
 
 /// The codes of gRPC by number, as they are written in labels.
 const CODES: [&str; 17] = [
@@ -120,6 +123,11 @@ impl<'a> Call<'a> {
         })
     }
 
+    /// The answer to a call that never came to its handler.
+    pub(crate) fn refuse(self, refusal: Refusal) -> Status {
+        self.end::<()>(Err(refusal)).err().unwrap_or_else(|| Status::internal("it was not refused"))
+    }
+
     fn log(&self, refusal: &Refusal) {
         if let Refusal::Broken(why) = refusal {
             let trace = self.context.trace_id_hex();
@@ -148,7 +156,10 @@ pub(crate) fn collect(registry: &Registry, orders: &Arc<Orders>) {
     registry.collect(move |snapshot| {
         if let Some(orders) = orders.upgrade() {
             collect_cache(snapshot, &orders.cache.stats());
-            collect_fsm(snapshot, &orders.fsm.stats());
+            match &*orders.book {
+                Book::Embedded(store) => collect_fsm(snapshot, &store.fsm.stats()),
+                Book::Sharded(shards) => collect_sharded(snapshot, shards),
+            }
             collect_bus(snapshot, &orders.bus.stats());
             snapshot.gauge("shop_watches", "Streams of WatchOrder that are open", orders.watchers.alive());
         }
@@ -191,6 +202,51 @@ fn collect_fsm(snapshot: &mut Snapshot<'_, '_>, stats: &aqueduct_fsm::Stats) {
     );
     powers_of_two(snapshot, "fsm_batch_size", "Changes a commit", &stats.batch_size, 1.0);
     powers_of_two(snapshot, "fsm_sync_seconds", "Time to make a commit durable", &stats.apply_micros, 1e6);
+}
+
+fn collect_sharded(snapshot: &mut Snapshot<'_, '_>, orders: &Sharded) {
+    let stats = orders.stats();
+    let changes = [
+        ([("kind", "create")], stats.created),
+        ([("kind", "transition")], stats.moved),
+        ([("kind", "repeated")], stats.repeated),
+    ];
+    snapshot.counters("shop_changes", "Changes committed in the shards, and repeated events", changes);
+    snapshot.counter("shop_change_retries", "Transactions that were begun anew", stats.retried);
+    let outcomes = [([("outcome", "resolved")], stats.resolved), ([("outcome", "unknown")], stats.unknown)];
+    snapshot.counters("shop_broken_commits", "Commits whose outcome had to be read back", outcomes);
+    collect_servers(snapshot, &orders.shards.stats());
+}
+
+/// The figures of each database server, by shard.
+fn collect_servers(snapshot: &mut Snapshot<'_, '_>, servers: &[ServerStats]) {
+    type Figure = fn(&ServerStats) -> u64;
+    let shards: Vec<String> = servers.iter().map(|server| server.shard.to_string()).collect();
+    let labels = || {
+        shards
+            .iter()
+            .zip(servers)
+            .map(|(shard, s)| [("shard", shard.as_str()), ("server", s.server.as_str())])
+    };
+    let counters: [(&str, &str, Figure); 9] = [
+        ("mysql_statements", "Statements sent", |s| s.statements),
+        ("mysql_slow_statements", "Statements logged as slow", |s| s.slow),
+        ("mysql_commits", "Transactions committed", |s| s.commits),
+        ("mysql_deadlines", "Statements given up at their deadline", |s| s.deadlines),
+        ("mysql_pool_exhausted", "Callers that found no free connection in time", |s| s.exhausted),
+        ("mysql_replica_reads", "Reads answered as a replica", |s| s.replica_reads),
+        ("mysql_primary_reads", "Reads answered as the primary", |s| s.primary_reads),
+        ("mysql_replica_behind", "Reads that a replica was too far behind for", |s| s.behind),
+        ("mysql_promotions", "Times a server became the primary, the start included", |s| s.promotions),
+    ];
+    for (name, help, figure) in counters {
+        snapshot.counters(name, help, labels().zip(servers.iter().map(figure)));
+    }
+    snapshot.gauges(
+        "mysql_connections",
+        "Open connections",
+        labels().zip(servers.iter().map(|s| s.idle + s.taken)),
+    );
 }
 
 fn collect_bus(snapshot: &mut Snapshot<'_, '_>, stats: &aqueduct_bus::Stats) {

@@ -40,11 +40,30 @@ impl Refusal {
     pub(crate) fn stopping() -> Self {
         Self::Unavailable { why: "the server is stopping".into(), retry_after: Duration::from_secs(1) }
     }
+
+    /// Whether the change was made could not be learnt. It is never guessed at.
+    pub(crate) fn unknown() -> Self {
+        Self::Unavailable {
+            why: "whether the change was made is unknown: read the order, or repeat the call with the same eventId"
+                .into(),
+            retry_after: Duration::from_secs(1),
+        }
+    }
 }
 
 impl From<ReadError> for Refusal {
     fn from(error: ReadError) -> Self {
-        Self::Broken(error.to_string())
+        Self::from(&error)
+    }
+}
+
+/// By reference: one error of a load is shared by all who waited for it.
+impl From<&ReadError> for Refusal {
+    fn from(error: &ReadError) -> Self {
+        match error {
+            ReadError::Shards(error) => error.into(),
+            error => Self::Broken(error.to_string()),
+        }
     }
 }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use aqueduct_bus::Log;
 use aqueduct_fsm::{Failure, Fsm};
-use aqueduct_ids::{Generator, Lease, LeaseOptions};
+use aqueduct_ids::{Generator, Lease, LeaseError, LeaseOptions};
 use aqueduct_runtime::{clock, drain::Drain, task};
 use aqueduct_telemetry::health::{Health, OnFailure};
 use aqueduct_telemetry::metrics::Registry;
 use tokio::task::JoinHandle;
 
+use crate::book::{Book, Embedded};
 use crate::changes::{self, Publisher};
 use crate::error::{OpenError, ServeError};
 use crate::folder::Folder;
@@ -26,7 +27,7 @@ use crate::server;
 use crate::service::Service;
 use crate::store::{Tables, Writer};
 use crate::vitals::{Monitor, Vitals};
-use crate::watchers::Watchers;
+use crate::watchers::{News, Watchers};
 
 /// How long the start waits for a clock that is behind the ids minted before it. A crash leaves it at most half a second
 /// behind; what is longer was set back by someone, and the health check tells.
@@ -39,8 +40,7 @@ const WATCH_EVERY: Duration = Duration::from_millis(500);
 pub struct Shop {
     pub(crate) orders: Arc<Orders>,
     metrics: Arc<Metrics>,
-    lease: Periodic,
-    watchman: Periodic,
+    jobs: Vec<Periodic>,
     pub(crate) followers: Vec<JoinHandle<()>>,
 }
 
@@ -64,10 +64,7 @@ impl Shop {
         health: &Health,
         store: impl FnOnce(Writer) -> Writer,
     ) -> Result<Self, OpenError> {
-        let folder = Folder::open(&options.data_dir)?;
-        let lease =
-            LeaseOptions { worker: options.worker, clock: options.clock.clone(), ..LeaseOptions::default() };
-        let lease = Lease::open(folder.ids(), lease)?;
+        let (folder, lease) = lease(options)?;
         let ids = lease.generator();
         let tables = Tables::open(folder, options.store_cache_bytes)
             .map_err(|source| OpenError::Store { folder: options.data_dir.clone(), source })?;
@@ -83,18 +80,21 @@ impl Shop {
             queue: options.queue,
             ..Default::default()
         };
-        let fsm = Fsm::start(writer, &committer)?;
+        let embedded = Embedded { fsm: Fsm::start(writer, &committer)?, tables };
         let monitor = Arc::new(Monitor::new(health.check("store", OnFailure::Unavailable)));
         let watchers = Watchers::new(options.max_watches);
-        let orders = Arc::new(Orders { ids, fsm, tables, cache, watchers, monitor, bus });
+        let followers = follow(&embedded, &monitor, (&cache, &watchers, &bus));
+        let fsm = embedded.fsm.clone();
+        // The lease and the store share a disk: what one cannot write, the other will not either.
+        let failed = move |error: LeaseError| fsm.fail(&error.to_string());
+        let jobs = vec![
+            renew(lease, &monitor, failed).map_err(OpenError::Thread)?,
+            watch(&embedded).map_err(OpenError::Thread)?,
+        ];
+        let book = Arc::new(Book::Embedded(embedded));
+        let orders = Arc::new(Orders { ids, book, cache, watchers, monitor, bus });
         metrics::collect(registry, &orders);
-        Ok(Self {
-            metrics: Metrics::new(registry),
-            lease: renew(lease, &orders).map_err(OpenError::Thread)?,
-            watchman: watch(&orders).map_err(OpenError::Thread)?,
-            followers: follow(&orders),
-            orders,
-        })
+        Ok(Self { metrics: Metrics::new(registry), jobs, followers, orders })
     }
 
     /// Serves gRPC on `listener` (orders, health, reflection) until `drain` starts and all that is in flight is answered.
@@ -133,17 +133,14 @@ impl Shop {
     /// [`Failure`], when the store has failed. Its threads are not waited for long: they may never return.
     pub async fn close(self) -> Result<(), Failure> {
         self.orders.monitor.stop();
-        let committed = self.orders.fsm.close().await;
+        let committed = self.orders.book.close().await;
         self.orders.bus.close();
         for follower in self.followers {
             // Its panic has been logged by the runtime.
             drop(follower.await);
         }
-        let (lease, watchman) = (self.lease, self.watchman);
-        let stopped = tokio::task::spawn_blocking(move || {
-            lease.stop();
-            watchman.stop();
-        });
+        let jobs = self.jobs;
+        let stopped = tokio::task::spawn_blocking(move || jobs.into_iter().for_each(Periodic::stop));
         // The threads wait for the disk, and a failed one may never answer.
         let limit = if committed.is_ok() { Duration::MAX } else { MAX_WAIT };
         drop(tokio::time::timeout(limit, stopped).await);
@@ -162,13 +159,25 @@ fn cache(options: &Options) -> Result<OrderCache, OpenError> {
     Ok(cache)
 }
 
-/// Renews the lease, and tells whether ids can be minted.
-fn renew(lease: Lease, orders: &Orders) -> io::Result<Periodic> {
-    let (monitor, fsm, ids) = (Arc::clone(&orders.monitor), orders.fsm.clone(), orders.ids.clone());
+/// The data folder, and the lease of the ids in it.
+pub(crate) fn lease(options: &Options) -> Result<(Folder, Lease), OpenError> {
+    let folder = Folder::open(&options.data_dir)?;
+    let lease =
+        LeaseOptions { worker: options.worker, clock: options.clock.clone(), ..LeaseOptions::default() };
+    let lease = Lease::open(folder.ids(), lease)?;
+    Ok((folder, lease))
+}
+
+/// Renews the lease, and tells whether ids can be minted. What keeps it from being renewed is for `failed`.
+pub(crate) fn renew(
+    lease: Lease,
+    monitor: &Arc<Monitor>,
+    failed: impl Fn(LeaseError) + Send + 'static,
+) -> io::Result<Periodic> {
+    let (monitor, ids) = (Arc::clone(monitor), lease.generator());
     let tick = move |lease: &mut Lease| {
-        // The lease and the store share a disk: what one cannot write, the other will not either.
         if let Err(error) = lease.renew() {
-            fsm.fail(&error.to_string());
+            failed(error);
         }
         monitor.ids(ids.ready());
     };
@@ -182,8 +191,8 @@ fn renew(lease: Lease, orders: &Orders) -> io::Result<Periodic> {
 
 /// Looks whether the database still takes writes. Its own threads can fail, on a full disk, while nobody writes, or while
 /// the committer waits for them.
-fn watch(orders: &Orders) -> io::Result<Periodic> {
-    let (tables, fsm) = (orders.tables.clone(), orders.fsm.clone());
+fn watch(store: &Embedded) -> io::Result<Periodic> {
+    let (tables, fsm) = (store.tables.clone(), store.fsm.clone());
     let tick = move |tables: &mut Tables| {
         if let Err(error) = tables.probe() {
             fsm.fail(&error.to_string());
@@ -193,12 +202,15 @@ fn watch(orders: &Orders) -> io::Result<Periodic> {
 }
 
 /// The tasks that bring news from the committer to those who wait for them.
-fn follow(orders: &Orders) -> Vec<JoinHandle<()>> {
+fn follow(
+    store: &Embedded,
+    monitor: &Arc<Monitor>,
+    (cache, watchers, bus): (&OrderCache, &Arc<Watchers>, &Log),
+) -> Vec<JoinHandle<()>> {
     // Weak: a shop that is dropped and not closed must end these tasks, and its committer, all the same.
-    let (fsm, monitor, mut vitals) =
-        (orders.fsm.clone(), Arc::downgrade(&orders.monitor), orders.monitor.subscribe());
-    let (cache, watchers) = (orders.cache.clone(), Arc::clone(&orders.watchers));
-    let (for_cache, for_watchers) = (orders.bus.subscribe(), orders.bus.subscribe());
+    let (fsm, mut vitals, monitor) = (store.fsm.clone(), monitor.subscribe(), Arc::downgrade(monitor));
+    let (cache, watchers) = (cache.clone(), Arc::clone(watchers));
+    let (for_cache, for_watchers) = (bus.subscribe(), bus.subscribe());
     vec![
         task::spawn("shop-invalidate", async move {
             // In one process the committer has fenced already; a node that hears of a change only here relies on it.
@@ -210,7 +222,7 @@ fn follow(orders: &Orders) -> Vec<JoinHandle<()>> {
         }),
         task::spawn("shop-watchers", async move {
             changes::follow(for_watchers, |change| match change {
-                Some(change) => watchers.changed(change.order, change.word),
+                Some(change) => watchers.changed(change.order, News::Word(change.word)),
                 None => watchers.missed(),
             })
             .await;

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aqueduct_fsm::fjall::{Rows, probe};
-use aqueduct_fsm::{Commit, Load as _, Store, StoreError};
+use aqueduct_fsm::{Commit, Load as _, Store, StoreError, Word};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Slice};
 use prost::Message as _;
 
@@ -46,6 +46,8 @@ pub(crate) enum ReadError {
     Store(#[from] StoreError),
     #[error("the row of order {0} is missing or damaged")]
     Damaged(i64),
+    #[error(transparent)]
+    Shards(#[from] aqueduct_shards::Error),
 }
 
 impl From<fjall::Error> for ReadError {
@@ -74,6 +76,11 @@ impl Tables {
         let mut order = self.body(id)?;
         order::show(&mut order, word.state(), word.version());
         Ok(Some(order))
+    }
+
+    /// The order's state and version.
+    pub(crate) fn word(&self, id: i64) -> Result<Option<Word>, ReadError> {
+        Ok(self.0.rows.word(id.cast_unsigned())?)
     }
 
     /// What never changes of an order that exists; status and version are 0.

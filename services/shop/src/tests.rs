@@ -9,6 +9,7 @@ use aqueduct_fsm::Word;
 use aqueduct_ids::Clock;
 use aqueduct_runtime::context::Context;
 use aqueduct_runtime::task;
+use aqueduct_shards::Token;
 use aqueduct_telemetry::health::{Health, Status};
 use aqueduct_telemetry::metrics::{Format, Registry};
 use futures_util::StreamExt as _;
@@ -17,6 +18,8 @@ use tokio::task::JoinHandle;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
+use crate::book::{Book, Embedded};
+use crate::caller::Caller;
 use crate::changes::{Change, Publisher};
 use crate::order::Event;
 use crate::orders::watch::Changes;
@@ -51,26 +54,38 @@ impl Inside {
     async fn create(&self) -> Result<Order, Refusal> {
         let items = vec![Item { sku: "tea".into(), quantity: 1, price_cents: 100 }];
         let request = CreateOrderRequest { user_id: 1, items, note: String::new() };
-        Ok(create::handle(&self.shop.orders, request).await?.into_inner())
+        Ok(create::handle(&self.shop.orders, request, &nobody()).await?.into_inner())
     }
 
     async fn get(&self, id: i64) -> Result<Order, Refusal> {
-        Ok(get::handle(&self.shop.orders, &GetOrderRequest { id }).await?.into_inner())
+        Ok(get::handle(&self.shop.orders, &GetOrderRequest { id }, &nobody()).await?.into_inner())
     }
 
     async fn apply(&self, id: i64, event: Event) -> Result<Order, Refusal> {
-        Ok(transition::handle(&self.shop.orders, id, event, "").await?.into_inner())
+        Ok(transition::handle(&self.shop.orders, id, event, "", &nobody()).await?.into_inner())
     }
 
     async fn all(&self) -> Vec<Order> {
         let request = ListOrdersRequest { user_id: 1, page_size: 0, page_token: String::new() };
-        list::handle(&self.shop.orders, &request).await.unwrap().into_inner().orders
+        list::handle(&self.shop.orders, &request, &nobody()).await.unwrap().into_inner().orders
     }
 
-    fn watch(&self, id: i64) -> Changes {
+    async fn watch(&self, id: i64) -> Changes {
         let context = Context::new_root(false);
-        watch::handle(&self.shop.orders, id, context).unwrap().into_inner()
+        watch::handle(&self.shop.orders, id, context).await.unwrap().into_inner()
     }
+
+    fn embedded(&self) -> &Embedded {
+        match &*self.shop.orders.book {
+            Book::Embedded(store) => store,
+            Book::Sharded(_) => panic!("opened on a folder"),
+        }
+    }
+}
+
+/// A caller who demands nothing.
+fn nobody() -> Caller {
+    Caller { context: Context::new_root(false), token: Token::default() }
 }
 
 /// Resolves once nobody uses the data folder any more.
@@ -103,7 +118,7 @@ async fn a_disk_that_fails_acknowledges_nothing_and_is_told_everywhere() {
         },
     );
     let order = inside.create().await.unwrap();
-    let mut changes = inside.watch(order.id);
+    let mut changes = inside.watch(order.id).await;
     assert_eq!(version(&mut changes).await, 1);
 
     broken.store(true, Relaxed);
@@ -166,7 +181,7 @@ async fn a_slow_disk_refuses_what_exceeds_the_queue_and_acknowledges_after_the_c
     assert!(inside.all().await.is_empty(), "visible before it is durable");
 
     let second = create();
-    while inside.shop.orders.fsm.stats().queued == 0 {
+    while inside.embedded().fsm.stats().queued == 0 {
         tokio::task::yield_now().await;
     }
     let status = tonic::Status::from(inside.create().await.unwrap_err());
@@ -229,7 +244,7 @@ async fn an_order_that_was_asked_for_too_early_is_found_once_it_exists() {
     for id in 1..100 {
         assert!(matches!(inside.get(id).await, Err(Refusal::NotFound(_))));
         let body = Order { user_id: 1, ..Order::default() };
-        inside.shop.orders.fsm.create(id.cast_unsigned(), NewOrder::new(&body)).await.unwrap();
+        inside.embedded().fsm.create(id.cast_unsigned(), NewOrder::new(&body)).await.unwrap();
         assert_eq!(inside.get(id).await.unwrap().version, 1);
     }
     inside.shop.close().await.unwrap();
@@ -279,7 +294,7 @@ async fn a_stale_answer_tells_its_age() {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(20)).await;
     let request = GetOrderRequest { id };
-    let stale = get::handle(&inside.shop.orders, &request).await.unwrap();
+    let stale = get::handle(&inside.shop.orders, &request, &nobody()).await.unwrap();
     let age: u64 = stale.metadata().get("x-aqueduct-age-ms").unwrap().to_str().unwrap().parse().unwrap();
     assert!(age >= 20_000, "{age}");
     // The refresh that it began is done by the next turn of the runtime.
@@ -287,7 +302,7 @@ async fn a_stale_answer_tells_its_age() {
         tokio::task::yield_now().await;
     }
     tokio::task::yield_now().await;
-    let fresh = get::handle(&inside.shop.orders, &request).await.unwrap();
+    let fresh = get::handle(&inside.shop.orders, &request, &nobody()).await.unwrap();
     assert_eq!(fresh.metadata().get("x-aqueduct-age-ms"), None);
     tokio::time::resume();
     inside.shop.close().await.unwrap();
@@ -298,7 +313,7 @@ async fn a_watcher_that_missed_changes_begins_anew() {
     let folder = tempfile::tempdir().unwrap();
     let inside = plain(&folder);
     let id = inside.create().await.unwrap().id;
-    let mut changes = inside.watch(id);
+    let mut changes = inside.watch(id).await;
     assert_eq!(version(&mut changes).await, 1);
     // As after a gap on the bus, before and after the change that fell into it.
     inside.shop.orders.watchers.missed();
@@ -320,12 +335,12 @@ async fn streams_beyond_the_limit_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let inside = open(&folder, |options| options.max_watches = 1, |writer| writer);
     let id = inside.create().await.unwrap().id;
-    let only = inside.watch(id);
+    let only = inside.watch(id).await;
     let context = Context::new_root(false);
-    let refused = watch::handle(&inside.shop.orders, id, context).err().unwrap();
+    let refused = watch::handle(&inside.shop.orders, id, context).await.err().unwrap();
     assert_eq!(tonic::Status::from(refused).code(), Code::ResourceExhausted);
     drop(only);
-    drop(inside.watch(id));
+    drop(inside.watch(id).await);
     inside.shop.close().await.unwrap();
 }
 

@@ -15,6 +15,24 @@ use aqueduct_fsm::Word;
 /// The changes that may wait for one watcher. An order changes three times in its life.
 const QUEUE: usize = 4;
 
+/// What is heard of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// What it has become.
+    Word(Word),
+    /// That it has reached a version: what it is there must be read.
+    Version(u64),
+}
+
+impl News {
+    pub(crate) fn version(self) -> u64 {
+        match self {
+            Self::Word(word) => word.version(),
+            Self::Version(version) => version,
+        }
+    }
+}
+
 /// The watchers of one process.
 #[derive(Debug)]
 pub(crate) struct Watchers {
@@ -33,7 +51,7 @@ struct Table {
 #[derive(Debug)]
 struct Watcher {
     token: u64,
-    changes: mpsc::Sender<Word>,
+    changes: mpsc::Sender<News>,
 }
 
 impl Watchers {
@@ -57,11 +75,11 @@ impl Watchers {
         Some(Subscription { watchers: Arc::clone(self), order, token, changes: receiver })
     }
 
-    /// Tells the watchers of `order` its new word.
-    pub(crate) fn changed(&self, order: i64, word: Word) {
+    /// Tells the watchers of `order` the news.
+    pub(crate) fn changed(&self, order: i64, news: News) {
         let mut table = self.table();
         if let Some(watchers) = table.orders.get_mut(&order) {
-            watchers.retain(|watcher| watcher.changes.try_send(word).is_ok());
+            watchers.retain(|watcher| watcher.changes.try_send(news).is_ok());
             if watchers.is_empty() {
                 table.orders.remove(&order);
             }
@@ -89,12 +107,12 @@ pub(crate) struct Subscription {
     watchers: Arc<Watchers>,
     order: i64,
     token: u64,
-    changes: mpsc::Receiver<Word>,
+    changes: mpsc::Receiver<News>,
 }
 
 impl Subscription {
     /// The next change; `None` when some may have been missed, so that the order must be read anew.
-    pub(crate) async fn next(&mut self) -> Option<Word> {
+    pub(crate) async fn next(&mut self) -> Option<News> {
         self.changes.recv().await
     }
 }

@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use aqueduct_fsm::Code as _;
 use aqueduct_ids::{Id, IdError, Route};
 use tokio::time::{Instant, sleep};
 use tonic::Response;
 
 use super::Orders;
-use crate::order;
+use crate::caller::Caller;
 use crate::proto::shop::{CreateOrderRequest, Order};
 use crate::refuse::Refusal;
-use crate::store::NewOrder;
 use crate::validate;
 
 /// How long a creation waits for the lease to be renewed. The renewal and the order go to the same disk: one that is
@@ -20,18 +18,19 @@ const RENEWAL_PATIENCE: Duration = Duration::from_secs(5);
 /// How often it looks. The lease sends no event, and a late renewal is rare.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-pub(crate) async fn handle(orders: &Orders, request: CreateOrderRequest) -> Result<Response<Order>, Refusal> {
+pub(crate) async fn handle(
+    orders: &Orders,
+    request: CreateOrderRequest,
+    caller: &Caller,
+) -> Result<Response<Order>, Refusal> {
     let total_cents = validate::create(&request)?;
     // By the user, so that all orders of a user live on one shard and a list asks one shard only.
     let route = Route::of_hash(request.user_id.cast_unsigned());
     let id = mint(orders, route).await.map_err(unminted)?;
     let CreateOrderRequest { user_id, items, note } = request;
-    let mut order = Order { user_id, items, note, total_cents, ..Order::default() };
-    let new = NewOrder::new(&order);
-    let created = orders.fsm.create(id.get(), new).await.map_err(|error| super::unwritten(&error))?;
-    order.id = id.as_i64();
-    order::show(&mut order, created.state.code(), created.version);
-    Ok(Response::new(order))
+    let order = Order { user_id, items, note, total_cents, ..Order::default() };
+    let written = orders.book.create(id.as_i64(), order, caller.deadline()).await?;
+    Ok(caller.answer_to_write(written))
 }
 
 async fn mint(orders: &Orders, route: Route) -> Result<Id, IdError> {

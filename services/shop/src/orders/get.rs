@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aqueduct_cache::{Error, Loaded};
+use aqueduct_cache::{Answer, Error, Loaded};
 use tonic::Response;
 use tonic::metadata::MetadataValue;
 
 use super::Orders;
+use crate::caller::Caller;
 use crate::proto::shop::{GetOrderRequest, Order};
 use crate::refuse::Refusal;
 use crate::store::ReadError;
@@ -15,21 +16,21 @@ use crate::store::ReadError;
 /// In the initial metadata of a stale answer: for how long it may have been out of date, in milliseconds.
 pub(crate) const AGE_HEADER: &str = "x-aqueduct-age-ms";
 
-pub(crate) async fn handle(orders: &Orders, request: &GetOrderRequest) -> Result<Response<Order>, Refusal> {
+pub(crate) async fn handle(
+    orders: &Orders,
+    request: &GetOrderRequest,
+    caller: &Caller,
+) -> Result<Response<Order>, Refusal> {
     let id = request.id;
     // No order was ever minted such an id; asking the cache would only fill it with the knowledge.
     if id < 1 {
         return Err(Refusal::NotFound(id));
     }
-    let load = || {
-        let tables = orders.tables.clone();
-        // A few microseconds, mostly from memory: handing it to a blocking thread would cost more than it takes.
-        async move {
-            let order = tables.order(id)?;
-            Ok(Loaded::new(order.as_ref().map_or(0, version), order.map(Arc::new)))
-        }
-    };
-    let answer = orders.cache.get(&id, load).await.map_err(refusal)?;
+    // What he wrote elsewhere may not have been announced here yet.
+    if let Some(order) = orders.book.order_after(id, &caller.token, caller.deadline()).await {
+        return order?.map(Response::new).ok_or(Refusal::NotFound(id));
+    }
+    let answer = cached(orders, id).await?;
     let order = answer.value.ok_or(Refusal::NotFound(id))?;
     let mut response = Response::new(Order::clone(&order));
     if let Some(age) = answer.age {
@@ -39,13 +40,25 @@ pub(crate) async fn handle(orders: &Orders, request: &GetOrderRequest) -> Result
     Ok(response)
 }
 
+/// The order through the cache.
+pub(crate) async fn cached(orders: &Orders, id: i64) -> Result<Answer<Arc<Order>>, Refusal> {
+    let load = || {
+        let book = Arc::clone(&orders.book);
+        async move {
+            let order = book.order(id).await?;
+            Ok(Loaded { version: order.as_ref().map_or(0, version), value: order.map(Arc::new) })
+        }
+    };
+    orders.cache.get(&id, load).await.map_err(refusal)
+}
+
 fn version(order: &Order) -> u64 {
     order.version.unsigned_abs()
 }
 
 fn refusal(error: Error<ReadError>) -> Refusal {
     match error {
-        Error::Load(error) => Refusal::Broken(error.to_string()),
+        Error::Load(error) => error.as_ref().into(),
         Error::Overloaded { .. } => Refusal::Busy("too many orders are being read"),
         // None of these passes in the time of a request, except by luck.
         Error::TimedOut(_) | Error::Behind { .. } | Error::Panicked | Error::Dropped => {

@@ -4,15 +4,16 @@
 use tonic::Response;
 
 use super::Orders;
+use crate::caller::Caller;
 use crate::page;
 use crate::proto::shop::{ListOrdersRequest, ListOrdersResponse};
 use crate::refuse::Refusal;
-use crate::store::{ReadError, Tables};
 use crate::validate;
 
 pub(crate) async fn handle(
     orders: &Orders,
     request: &ListOrdersRequest,
+    caller: &Caller,
 ) -> Result<Response<ListOrdersResponse>, Refusal> {
     let size = validate::list(request)?;
     let user = request.user_id;
@@ -22,34 +23,13 @@ pub(crate) async fn handle(
             validate::invalid("pageToken", "must be the nextPageToken of a list of the same user")
         })?),
     };
-    let tables = orders.tables.clone();
-    // Up to 500 orders of two reads each, milliseconds when they come from the disk: not on a thread that has other
-    // requests to serve.
-    let read = tokio::task::spawn_blocking(move || read(&tables, user, after, size));
-    let page = match read.await {
-        Ok(page) => page?,
-        Err(error) => return Err(Refusal::Broken(error.to_string())),
-    };
-    Ok(Response::new(page))
-}
-
-fn read(
-    tables: &Tables,
-    user: i64,
-    after: Option<i64>,
-    size: usize,
-) -> Result<ListOrdersResponse, ReadError> {
-    let mut page = ListOrdersResponse::default();
     // One more than asked for tells whether there is another page.
-    for id in tables.orders_of(user, after).take(size + 1) {
-        let id = id?;
-        if let Some(last) = page.orders.last()
-            && page.orders.len() == size
-        {
-            page.next_page_token = page::encode(user, last.id);
-            break;
-        }
-        page.orders.extend(tables.order(id)?);
+    let mut found = orders.book.orders_of(user, (after, size + 1), &caller.token, caller.deadline()).await?;
+    let mut page = ListOrdersResponse::default();
+    if found.len() > size {
+        found.truncate(size);
+        page.next_page_token = found.last().map_or_else(String::new, |last| page::encode(user, last.id));
     }
-    Ok(page)
+    page.orders = found;
+    Ok(Response::new(page))
 }
