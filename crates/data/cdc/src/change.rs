@@ -113,9 +113,8 @@ impl Reason {
 
 /// "Whatever you know of these tables may be stale": what takes the place of silence.
 ///
-/// As every event of a binlog it can arrive some milliseconds before the transaction is visible to a SELECT, and it
-/// leaves no version behind that would refuse a read from before it. Who acts on it must also refuse fills whose reads began
-/// shortly after it.
+/// It leaves no version behind that would refuse an older read. So, unlike a change, it is not told before its transaction is
+/// visible to every SELECT: who acts on it need only refuse what was read before.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EpochBump {
     /// Which tables.
@@ -142,7 +141,13 @@ pub trait Sink: Send {
     /// Why a transaction could not be taken. It ends the reader.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Takes a transaction. `Ok` is the acknowledgement: it must not be given before the transaction is safe, since the checkpoint
-    /// passes it then. The same transaction may come again after a restart or a reconnect.
+    /// Takes a transaction. With `Ok` it is the sink's: the reader will not tell it again unless the process ends, or the server's
+    /// history makes it.
     fn deliver(&mut self, transaction: &Transaction) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// How many of the transactions that it took are safe, counted from the first. The checkpoint passes no other. A sink that
+    /// answers `Ok` only when a transaction is safe need not say.
+    fn settled(&self) -> u64 {
+        u64::MAX
+    }
 }

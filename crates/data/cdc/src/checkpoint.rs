@@ -55,16 +55,17 @@ impl FileStore {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
+}
 
-    fn replace(&self, text: &str) -> io::Result<()> {
-        let unfinished = self.path.with_added_extension("new");
-        let mut file = File::create(&unfinished)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&unfinished, &self.path)?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
-    }
+/// Replaces a file by another content, so that a crash leaves one or the other.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let unfinished = path.with_added_extension("new");
+    let mut file = File::create(&unfinished)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 impl Store for FileStore {
@@ -80,7 +81,7 @@ impl Store for FileStore {
     }
 
     fn save(&self, position: &Position) -> Result<(), CheckpointError> {
-        self.replace(&text(position)).map_err(|source| CheckpointError::Io {
+        replace(&self.path, text(position).as_bytes()).map_err(|source| CheckpointError::Io {
             what: "write",
             path: self.path.clone(),
             source,

@@ -45,6 +45,11 @@ impl Position {
     pub fn advance(&mut self, gtid: Gtid) {
         self.0.insert(gtid.domain, gtid);
     }
+
+    /// Whether it stands at `other` or behind it, in each of its domains.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.0.values().all(|gtid| self.0.get(&gtid.domain).is_some_and(|own| own.sequence >= gtid.sequence))
+    }
 }
 
 impl fmt::Display for Position {

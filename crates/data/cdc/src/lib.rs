@@ -39,9 +39,14 @@ mod check;
 mod checkpoint;
 mod decode;
 mod error;
+pub mod feed;
+pub mod follow;
 mod gtid;
+pub mod heartbeat;
 mod options;
+mod progress;
 mod reader;
+mod settling;
 mod statement;
 
 pub use assemble::Assembler;
@@ -51,6 +56,7 @@ pub use decode::{Decoder, Fact, Unreadable, Xa, Xid};
 pub use error::Error;
 pub use gtid::{BadPosition, Gtid, Position};
 pub use options::{Options, Watched};
+pub use progress::Progress;
 pub use reader::Reader;
 
 #[cfg(doctest)]

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use mysql_async::binlog::events::Event;
@@ -17,16 +18,20 @@ use crate::decode::Decoder;
 use crate::error::Error;
 use crate::gtid::Position;
 use crate::options::Options;
+use crate::progress::Progress;
+use crate::settling::Settling;
 
 /// A reader of one server's binlog.
 #[derive(Debug)]
 pub struct Reader<S> {
     options: Options,
     store: Arc<S>,
-    /// The last position that was acknowledged; or why there is none.
+    /// Behind the last transaction that the sink took; or why there is none.
     position: Result<Position, Reason>,
-    /// When the store is to be told of it.
+    settling: Settling,
+    /// When the store is to be told of what has settled.
     save_at: Option<Instant>,
+    progress: Progress,
 }
 
 /// Why following ended, if the reader goes on.
@@ -43,7 +48,9 @@ impl<S: Store> Reader<S> {
     pub async fn connect(options: Options, store: S) -> Result<Self, Error> {
         let store = Arc::new(store);
         let position = blocking(&store, S::load).await?.ok_or(Reason::NoCheckpoint);
-        let reader = Self { options, store, position, save_at: None };
+        let progress = Progress::default();
+        let reader =
+            Self { options, store, position, settling: Settling::default(), save_at: None, progress };
         let mut conn = reader.dial().await?;
         let found = check::findings(&mut conn, &reader.options.tables).await;
         let findings = found.map_err(|error| reader.broken(&error))?;
@@ -55,6 +62,17 @@ impl<S: Store> Reader<S> {
         } else {
             Err(Error::Setup { server: reader.server(), findings })
         }
+    }
+
+    /// How far it is, to be read from elsewhere.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// Writes the checkpoint, at what the sink says has settled. For a clean end, after [`Reader::run`] was dropped.
+    pub async fn save(&mut self, sink: &impl Sink) -> Result<(), Error> {
+        let Some(position) = self.settling.settled(sink.settled()) else { return Ok(()) };
+        blocking(&self.store, move |store| store.save(&position)).await
     }
 
     /// Hands every transaction to `sink`, until one of the reasons in [`Error`]. It may be dropped at any time: whoever connects
@@ -75,6 +93,7 @@ impl<S: Store> Reader<S> {
                 Err(Error::Unreachable { message, .. }) => message,
                 Err(error) => return Err(error),
             };
+            self.progress.broke_off();
             tracing::warn!(server = self.server(), why, "the binlog broke off; trying again");
             sleep(self.options.retry).await;
         }
@@ -87,7 +106,7 @@ impl<S: Store> Reader<S> {
         let bumps = vec![EpochBump { scope: Scope::All, reason }];
         self.hand_over(Transaction { gtid: None, bumps, changes: Vec::new(), resume: position }, sink)
             .await?;
-        self.save().await
+        self.save_some(sink).await
     }
 
     async fn follow<K: Sink>(&mut self, from: Position, sink: &mut K) -> Result<Option<Broken>, Error> {
@@ -103,12 +122,13 @@ impl<S: Store> Reader<S> {
                 Ok(Some(Err(error))) => return self.ended(&error).map(Some),
                 Ok(None) => return Ok(Some(Broken::Cut("the server ended the stream".to_owned()))),
                 Err(_) if Instant::now() < silent_at => {
-                    self.save().await?;
+                    self.save_some(sink).await?;
                     continue;
                 }
                 Err(_) => return Ok(Some(Broken::Cut("the server fell silent".to_owned()))),
             };
             silent_at = Instant::now() + self.options.heartbeat * 2;
+            self.progress.heard(event.header().timestamp());
             self.decode(&mut decoder, &event, &mut facts)?;
             for fact in facts.drain(..) {
                 if let Some(transaction) = assembler.push(fact) {
@@ -116,7 +136,7 @@ impl<S: Store> Reader<S> {
                 }
             }
             if self.save_at.is_some_and(|at| at <= Instant::now()) {
-                self.save().await?;
+                self.save_some(sink).await?;
             }
         }
     }
@@ -134,21 +154,41 @@ impl<S: Store> Reader<S> {
             .map_err(|source| Error::Unreadable { server: self.server(), source })
     }
 
-    /// Nothing moves on before the sink has acknowledged.
+    /// Nothing moves on before the sink has it.
     async fn hand_over<K: Sink>(&mut self, transaction: Transaction, sink: &mut K) -> Result<(), Error> {
+        if !transaction.bumps.is_empty() {
+            Box::pin(self.wait_visible()).await?;
+        }
         if !(transaction.bumps.is_empty() && transaction.changes.is_empty()) {
             sink.deliver(&transaction).await.map_err(|error| Error::Sink(Box::new(error)))?;
+            self.settling.took();
         }
+        self.settling.passed(transaction.resume.clone());
         self.position = Ok(transaction.resume);
         self.save_at.get_or_insert_with(|| Instant::now() + self.options.checkpoint_every);
         Ok(())
     }
 
-    async fn save(&mut self) -> Result<(), Error> {
-        if let Ok(position) = self.position.clone() {
-            blocking(&self.store, move |store| store.save(&position)).await?;
+    /// Writes the checkpoint, and comes back if there is more to settle.
+    async fn save_some<K: Sink>(&mut self, sink: &mut K) -> Result<(), Error> {
+        self.save(sink).await?;
+        let pause = self.options.checkpoint_every.max(Duration::from_millis(10));
+        self.save_at = self.settling.waits().then(|| Instant::now() + pause);
+        Ok(())
+    }
+
+    /// Until every SELECT sees what the binlog has by now, some milliseconds later. A bump has no version, and what it makes
+    /// anybody read must not be older.
+    async fn wait_visible(&self) -> Result<(), Error> {
+        let mut conn = self.dial().await?;
+        let broken = |error: Driver| self.broken(&error);
+        let written: Option<String> = conn.query_first("SELECT @@gtid_binlog_pos").await.map_err(broken)?;
+        let written: Position = written.unwrap_or_default().parse().unwrap_or_default();
+        let mut pause = Duration::from_millis(1);
+        while !visible(&mut conn).await.map_err(broken)?.covers(&written) {
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(50));
         }
-        self.save_at = None;
         Ok(())
     }
 

@@ -31,10 +31,12 @@
 //! reader that meets another epoch knows that the numbering, and what it derived from it, begins anew.
 
 mod log;
+mod publish;
 mod reader;
 mod record;
 mod ring;
 
 pub use log::{Closed, Log, Options, Stats};
+pub use publish::{DedupId, Publish, Subscribe};
 pub use reader::Reader;
 pub use record::{Delivery, Draft, Header, Record};

@@ -155,6 +155,11 @@ impl Log {
         Ok(seqs)
     }
 
+    /// See [`Options::epoch`].
+    pub fn epoch(&self) -> u64 {
+        self.0.0.epoch
+    }
+
     /// A reader of everything that is published from now on.
     pub fn subscribe(&self) -> Reader {
         let shared = Arc::clone(&self.0.0);

@@ -1,0 +1,307 @@
+//! The second level's side of a feed: a bounded queue of floors, and a worker that brings them there, however often it takes.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use super::stats::{Gauge, Inner};
+use super::{FeedOptions, floor, stamp};
+use crate::change::{Change, Key, TableName, Version};
+
+/// Floors that are brought to the second level before the queue is looked at again.
+const AT_ONCE: usize = 2048;
+
+/// The second level, as far as a feed needs it. Both may be repeated, and are until they succeed.
+pub trait Floors: Send + Sync {
+    /// Why it was not done, or may not have been.
+    type Error: Display + Send;
+
+    /// The row has a version that is not older than `version`: what is older goes, and is not taken in any more.
+    fn invalidate(
+        &self,
+        table: &TableName,
+        key: &Key,
+        version: u64,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// There is no such row since it had `version`.
+    fn delete(
+        &self,
+        table: &TableName,
+        key: &Key,
+        version: u64,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+/// For those who have no second level.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoLevel2;
+
+impl Floors for NoLevel2 {
+    type Error = Infallible;
+
+    async fn invalidate(&self, _: &TableName, _: &Key, _: u64) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    async fn delete(&self, _: &TableName, _: &Key, _: u64) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+/// Where in the stream something stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) epoch: u64,
+    pub(crate) seq: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Floor {
+    table: Arc<TableName>,
+    key: Key,
+    /// Not older than this is what is not stale.
+    least: u64,
+    /// The version with which it was deleted.
+    deleted: Option<u64>,
+}
+
+/// The floors of a record.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    place: Option<Place>,
+    /// See [`Packed::settles`](super::pack::Packed::settles).
+    pub(crate) settles: u64,
+    floors: Vec<Floor>,
+    beat: bool,
+}
+
+impl Entry {
+    pub(crate) fn new(place: Place, settles: u64, changes: &[Change], beat: bool) -> Self {
+        let stamp = stamp(place.epoch, place.seq);
+        let floors = changes.iter().map(|change| Floor {
+            table: Arc::clone(&change.table),
+            key: change.key.clone(),
+            least: floor(change, stamp),
+            deleted: match change.version {
+                Version::Exact(version) if change.tombstone => Some(version),
+                _ => None,
+            },
+        });
+        Self { place: Some(place), settles, floors: floors.collect(), beat }
+    }
+
+    pub(crate) fn empty(settles: u64) -> Self {
+        Self { settles, ..Self::default() }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Entry>,
+    /// In the queue and under way.
+    floors: usize,
+    /// Up to where the second level has everything, if a beat in it was not yet answered.
+    announcement: Option<Place>,
+    closed: bool,
+}
+
+/// What both sides share.
+#[derive(Debug)]
+pub(crate) struct Level2 {
+    state: Mutex<State>,
+    pushed: Notify,
+    applied: Notify,
+    limit: usize,
+    gauge: Gauge,
+}
+
+impl Level2 {
+    pub(crate) fn new(options: &FeedOptions, gauge: Gauge) -> Arc<Self> {
+        let (pushed, applied) = (Notify::new(), Notify::new());
+        Arc::new(Self { state: Mutex::default(), pushed, applied, limit: options.queue, gauge })
+    }
+
+    pub(crate) fn gauge(&self) -> &Inner {
+        self.gauge.inner()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether so many floors more are too many while others wait.
+    pub(crate) fn overflows(&self, more: usize) -> bool {
+        let state = self.lock();
+        !state.queue.is_empty() && state.floors + more > self.limit
+    }
+
+    /// The tables of the floors that wait.
+    pub(crate) fn tables(&self) -> HashSet<Arc<TableName>> {
+        let state = self.lock();
+        let floors = state.queue.iter().flat_map(|entry| &entry.floors);
+        floors.map(|floor| Arc::clone(&floor.table)).collect()
+    }
+
+    /// Takes the floors that wait out of the queue, and leaves one entry, which settles what they would have.
+    pub(crate) fn let_go(&self) -> usize {
+        let mut state = self.lock();
+        let mut rest = Entry::default();
+        let mut gone = 0;
+        for entry in state.queue.drain(..) {
+            gone += entry.floors.len();
+            rest = Entry {
+                floors: Vec::new(),
+                beat: rest.beat || entry.beat,
+                place: entry.place.or(rest.place),
+                ..entry
+            };
+        }
+        state.queue.push_back(rest);
+        state.floors -= gone;
+        self.gauge().queue.store(state.floors as u64, Relaxed);
+        self.gauge().let_go.fetch_add(gone as u64, Relaxed);
+        gone
+    }
+
+    pub(crate) fn push(&self, entries: Vec<Entry>) {
+        let mut state = self.lock();
+        state.floors += entries.iter().map(|entry| entry.floors.len()).sum::<usize>();
+        self.gauge().queue.store(state.floors as u64, Relaxed);
+        state.queue.extend(entries);
+        drop(state);
+        self.pushed.notify_one();
+    }
+
+    /// Nothing more will be pushed.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.pushed.notify_one();
+    }
+
+    /// Waits until there is something to announce.
+    pub(crate) async fn announceable(&self) {
+        while self.lock().announcement.is_none() {
+            self.applied.notified().await;
+        }
+    }
+
+    pub(crate) fn announcement(&self) -> Option<Place> {
+        self.lock().announcement.take()
+    }
+
+    /// The next entries; none when it is closed and empty.
+    async fn next(&self) -> Vec<Entry> {
+        loop {
+            {
+                let mut state = self.lock();
+                let mut taken = Vec::new();
+                let mut floors = 0;
+                while floors < AT_ONCE
+                    && let Some(entry) = state.queue.pop_front()
+                {
+                    floors += entry.floors.len();
+                    taken.push(entry);
+                }
+                if !taken.is_empty() || state.closed {
+                    return taken;
+                }
+            }
+            self.pushed.notified().await;
+        }
+    }
+
+    fn done(&self, entries: &[Entry]) {
+        let mut state = self.lock();
+        state.floors -= entries.iter().map(|entry| entry.floors.len()).sum::<usize>();
+        self.gauge().queue.store(state.floors as u64, Relaxed);
+        if let Some(last) = entries.last() {
+            self.gauge().settled.store(last.settles, Relaxed);
+        }
+        if entries.iter().any(|entry| entry.beat) {
+            state.announcement = entries.iter().rev().find_map(|entry| entry.place);
+            self.applied.notify_one();
+        }
+    }
+}
+
+/// Brings the floors there.
+#[derive(Debug)]
+pub(crate) struct Worker<F> {
+    floors: F,
+    level2: Arc<Level2>,
+    concurrent: usize,
+    retry: Duration,
+}
+
+impl<F: Floors> Worker<F> {
+    pub(crate) fn new(floors: F, level2: Arc<Level2>, options: &FeedOptions) -> Self {
+        Self { floors, level2, concurrent: options.concurrent.max(1), retry: options.retry }
+    }
+
+    /// Until it is closed and everything is there.
+    pub(crate) async fn run(self) {
+        loop {
+            let entries = self.level2.next().await;
+            if entries.is_empty() {
+                return;
+            }
+            self.bring(&latest(&entries)).await;
+            self.level2.done(&entries);
+        }
+    }
+
+    async fn bring(&self, floors: &[&Floor]) {
+        let mut left = floors.to_vec();
+        let gauge = self.level2.gauge();
+        while !left.is_empty() {
+            let mut failed = Vec::new();
+            let mut attempts =
+                stream::iter(left).map(|floor| self.attempt(floor)).buffer_unordered(self.concurrent);
+            while let Some(attempt) = attempts.next().await {
+                failed.extend(attempt.err());
+            }
+            gauge.failures.fetch_add(failed.len() as u64, Relaxed);
+            gauge.failing.store(!failed.is_empty(), Relaxed);
+            drop(attempts);
+            left = failed;
+            if !left.is_empty() {
+                sleep(self.retry).await;
+            }
+        }
+        gauge.floors.fetch_add(floors.len() as u64, Relaxed);
+    }
+
+    async fn attempt<'a>(&self, floor: &'a Floor) -> Result<(), &'a Floor> {
+        let Floor { table, key, least, deleted } = floor;
+        let done = match deleted {
+            Some(version) => self.floors.delete(table, key, *version).await,
+            None => self.floors.invalidate(table, key, *least).await,
+        };
+        done.map_err(|error| {
+            if !self.level2.gauge().failing.swap(true, Relaxed) {
+                tracing::warn!(%error, "the second level did not take a floor; trying again until it does");
+            }
+            floor
+        })
+    }
+}
+
+/// One floor a key: the last, which is the highest unless a row was created again below its tombstone.
+fn latest(entries: &[Entry]) -> Vec<&Floor> {
+    let mut latest: HashMap<(&TableName, &Key), &Floor> = HashMap::new();
+    for floor in entries.iter().flat_map(|entry| &entry.floors) {
+        let held = latest.entry((&floor.table, &floor.key)).or_insert(floor);
+        if floor.least >= held.least {
+            *held = floor;
+        }
+    }
+    latest.into_values().collect()
+}
