@@ -54,6 +54,15 @@ pub enum OpenError {
     /// An option of the committer is out of its bounds, or it has no thread.
     #[error("the committer cannot be started: {0}")]
     Committer(#[from] aqueduct_fsm::StartError),
+    /// The databases cannot be used, or their tables are not what they should be.
+    #[error(transparent)]
+    Shards(#[from] aqueduct_shards::Error),
+    /// The Redis Cluster cannot be used.
+    #[error(transparent)]
+    Level2(#[from] aqueduct_cache::l2::Error),
+    /// The changes of a shard are followed by nobody, so what is cached of it would never be current.
+    #[error("shard {0} belongs to no source: name the server that is its primary")]
+    Unfollowed(u8),
     /// No thread could be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),

@@ -1,4 +1,4 @@
-//! The reference shop: orders over gRPC, on an embedded store.
+//! The reference shop: orders over gRPC, on an embedded store, or on sharded MariaDB behind a cache of two levels ([`Shop::join`]).
 //!
 //! A request goes `handler → ids → fsm → store` when it writes and `handler → cache → store` when it reads. A write is
 //! answered when it is on disk and the cache has forgotten what it replaced; the bus then tells everybody else.
@@ -39,6 +39,7 @@
 mod book;
 mod caller;
 mod changes;
+mod cluster;
 mod error;
 mod folder;
 mod health;
@@ -61,6 +62,7 @@ mod vitals;
 mod watchers;
 
 pub use aqueduct_fsm::Failure;
+pub use cluster::{Cluster, Level2, Source, heartbeat_table, prepare, watched};
 pub use error::{OpenError, ServeError};
 pub use options::Options;
 pub use shop::Shop;

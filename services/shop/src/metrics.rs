@@ -160,7 +160,9 @@ pub(crate) fn collect(registry: &Registry, orders: &Arc<Orders>) {
                 Book::Embedded(store) => collect_fsm(snapshot, &store.fsm.stats()),
                 Book::Sharded(shards) => collect_sharded(snapshot, shards),
             }
-            collect_bus(snapshot, &orders.bus.stats());
+            if let Some(bus) = &orders.bus {
+                collect_bus(snapshot, &bus.stats());
+            }
             snapshot.gauge("shop_watches", "Streams of WatchOrder that are open", orders.watchers.alive());
         }
     });

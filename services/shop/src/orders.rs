@@ -29,7 +29,8 @@ pub(crate) struct Orders {
     pub(crate) cache: OrderCache,
     pub(crate) watchers: Arc<Watchers>,
     pub(crate) monitor: Arc<Monitor>,
-    pub(crate) bus: Log,
+    /// On which the committer tells changes; those of the shards come from their servers.
+    pub(crate) bus: Option<Log>,
 }
 
 impl fmt::Debug for Orders {

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_bus::Log;
+use aqueduct_cache::Builder;
 use aqueduct_fsm::{Failure, Fsm};
 use aqueduct_ids::{Generator, Lease, LeaseError, LeaseOptions};
-use aqueduct_runtime::{clock, drain::Drain, task};
+use aqueduct_runtime::task::{self, Owned};
+use aqueduct_runtime::{clock, drain::Drain};
 use aqueduct_telemetry::health::{Health, OnFailure};
 use aqueduct_telemetry::metrics::Registry;
 use tokio::task::JoinHandle;
@@ -25,7 +27,8 @@ use crate::orders::{OrderCache, Orders};
 use crate::periodic::Periodic;
 use crate::server;
 use crate::service::Service;
-use crate::store::{Tables, Writer};
+use crate::proto::shop::Order;
+use crate::store::{ReadError, Tables, Writer};
 use crate::vitals::{Monitor, Vitals};
 use crate::watchers::{News, Watchers};
 
@@ -39,9 +42,14 @@ const WATCH_EVERY: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Shop {
     pub(crate) orders: Arc<Orders>,
-    metrics: Arc<Metrics>,
-    jobs: Vec<Periodic>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) jobs: Vec<Periodic>,
+    /// End when the bus is closed.
     pub(crate) followers: Vec<JoinHandle<()>>,
+    /// End with the shop.
+    pub(crate) background: Vec<Owned>,
+    /// Where no store holds it.
+    pub(crate) folder: Option<Folder>,
 }
 
 impl Shop {
@@ -68,7 +76,7 @@ impl Shop {
         let ids = lease.generator();
         let tables = Tables::open(folder, options.store_cache_bytes)
             .map_err(|source| OpenError::Store { folder: options.data_dir.clone(), source })?;
-        let cache = cache(options)?;
+        let cache = cache(options, |builder| builder)?;
         let bus = Log::new(aqueduct_bus::Options {
             source: "shop".into(),
             epoch: clock::now_unix_ms(),
@@ -92,9 +100,16 @@ impl Shop {
             watch(&embedded).map_err(OpenError::Thread)?,
         ];
         let book = Arc::new(Book::Embedded(embedded));
-        let orders = Arc::new(Orders { ids, book, cache, watchers, monitor, bus });
+        let orders = Arc::new(Orders { ids, book, cache, watchers, monitor, bus: Some(bus) });
         metrics::collect(registry, &orders);
-        Ok(Self { metrics: Metrics::new(registry), jobs, followers, orders })
+        Ok(Self {
+            metrics: Metrics::new(registry),
+            jobs,
+            followers,
+            background: Vec::new(),
+            folder: None,
+            orders,
+        })
     }
 
     /// Serves gRPC on `listener` (orders, health, reflection) until `drain` starts and all that is in flight is answered.
@@ -134,7 +149,10 @@ impl Shop {
     pub async fn close(self) -> Result<(), Failure> {
         self.orders.monitor.stop();
         let committed = self.orders.book.close().await;
-        self.orders.bus.close();
+        if let Some(bus) = &self.orders.bus {
+            bus.close();
+        }
+        drop(self.background);
         for follower in self.followers {
             // Its panic has been logged by the runtime.
             drop(follower.await);
@@ -144,19 +162,23 @@ impl Shop {
         // The threads wait for the disk, and a failed one may never answer.
         let limit = if committed.is_ok() { Duration::MAX } else { MAX_WAIT };
         drop(tokio::time::timeout(limit, stopped).await);
+        drop(self.folder);
         committed
     }
 }
 
-fn cache(options: &Options) -> Result<OrderCache, OpenError> {
-    let cache = OrderCache::builder()
+/// The first level, with what `more` sets.
+pub(crate) fn cache(
+    options: &Options,
+    more: impl FnOnce(Builder<i64, Arc<Order>, ReadError>) -> Builder<i64, Arc<Order>, ReadError>,
+) -> Result<OrderCache, OpenError> {
+    let builder = OrderCache::builder()
         .capacity_bytes(options.cache_bytes)
         .soft(options.cache_soft)
         .hard(options.cache_hard)
         .seed(clock::now_unix_ms())
-        .weigher(|_, order| order.map_or(0, |order| order::heap_bytes(order)))
-        .build(Arc::new(|load| drop(task::spawn("shop-load", load))))?;
-    Ok(cache)
+        .weigher(|_, order| order.map_or(0, |order| order::heap_bytes(order)));
+    Ok(more(builder).build(Arc::new(|load| drop(task::spawn("shop-load", load))))?)
 }
 
 /// The data folder, and the lease of the ids in it.

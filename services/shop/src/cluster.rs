@@ -1,0 +1,183 @@
+//! A shop whose orders are in the shards: what it is told of the servers, and how it joins them.
+//!
+//! A read goes `L1 → L2 → primary`. What keeps the caches true is the stream of changes of each source (a database server that
+//! is followed): this process reads all of each, fences its L1, and dates both levels by its own heartbeat (`docs/data.md`).
+
+mod apply;
+mod checks;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aqueduct_bus::Subscribe;
+use aqueduct_cache::Watermarks;
+use aqueduct_cache::l2::{self, Epochs};
+use aqueduct_cdc::follow::{Beats, Follower};
+use aqueduct_cdc::heartbeat::{self, Heart, HeartOptions};
+use aqueduct_cdc::{TableName, Watched};
+use aqueduct_runtime::{clock, task};
+use aqueduct_shards::{Progress, Route, SHARDS, Shards, TABLES};
+use aqueduct_telemetry::health::{Health, OnFailure};
+use aqueduct_telemetry::metrics::Registry;
+use futures_util::future::try_join_all;
+
+use crate::book::Book;
+use crate::error::OpenError;
+use crate::metrics::{self, Metrics};
+use crate::options::Options;
+use crate::orders::Orders;
+use crate::sharded::{Sharded, schema};
+use crate::shop::{self, Shop};
+use crate::vitals::Monitor;
+use crate::watchers::Watchers;
+use apply::Applied;
+
+/// What a shop is told of the servers that hold its orders.
+#[derive(Debug)]
+pub struct Cluster<R> {
+    /// The databases.
+    pub shards: aqueduct_shards::Options,
+    /// The cache's second level.
+    pub level2: Level2,
+    /// What is followed: each shard belongs to one of them.
+    pub sources: Vec<Source<R>>,
+    /// How old an answer may be that does not say that it is stale.
+    pub delta: Duration,
+}
+
+/// The Redis Cluster.
+#[derive(Debug, Clone)]
+pub struct Level2 {
+    /// Some of its nodes: `redis://user:password@host:port`.
+    pub nodes: Vec<String>,
+    /// How it is used.
+    pub options: l2::Options,
+    /// How loads go through it.
+    pub tier: l2::TierOptions,
+}
+
+/// A database server whose changes are followed.
+#[derive(Debug)]
+pub struct Source<R> {
+    /// Its name on the bus.
+    pub name: String,
+    /// The shards whose primary it is.
+    pub shards: Vec<u8>,
+    /// Where heartbeats are written.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Its stream of changes, subscribed to.
+    pub changes: R,
+}
+
+/// Brings the schema of all shards up to date, telling of each statement, and sees that it is what this program reads. It comes before
+/// the changes are followed, since there must be tables to follow.
+///
+/// # Errors
+/// [`OpenError::Shards`]: a server that cannot be used, or tables that are not what they should be.
+pub async fn prepare(
+    options: aqueduct_shards::Options,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Shards, OpenError> {
+    let (shards, _) = Shards::connect(options).await?;
+    shards.migrate(schema::MIGRATIONS, progress).await?;
+    try_join_all((0..SHARDS).map(|shard| schema::check(&shards, shard))).await?;
+    Ok(shards)
+}
+
+/// The tables of one database that must be followed, the heartbeat's among them.
+pub fn watched(database: &str) -> Vec<Watched> {
+    let orders = (0..TABLES).map(|table| Watched::exact(database, &orders_table(table), "version"));
+    orders.chain([heartbeat::watched(database)]).collect()
+}
+
+/// Where the heartbeats of a source are: in the first of its databases.
+pub fn heartbeat_table(database: &str) -> TableName {
+    heartbeat::table(database)
+}
+
+fn orders_table(table: u8) -> String {
+    Route::new(0, table).map(|route| route.name("orders").to_string()).unwrap_or_default()
+}
+
+impl Shop {
+    /// Joins the servers: takes the data folder, which holds the lease of the ids alone, and starts what works for it: the
+    /// followers of the changes, the heartbeats, and the checks `mysql`, `redis`, `bus` and `cdc` in `health`.
+    ///
+    /// # Errors
+    /// [`OpenError`]; then nothing is left running.
+    pub async fn join<R: Subscribe + 'static>(
+        options: &Options,
+        shards: Shards,
+        cluster: Cluster<R>,
+        (registry, health): (&Registry, &Health),
+    ) -> Result<Self, OpenError> {
+        let Cluster { shards: database, level2, sources, delta } = cluster;
+        let (folder, lease) = shop::lease(options)?;
+        let ids = lease.generator();
+        let store = l2::Store::connect(&level2.nodes, level2.options).await?;
+        let watermarks = Watermarks::new(sources.len(), delta);
+        let of_shard = sources_of_shards(&sources)?;
+        let of_key = move |id: &i64| of_shard[usize::from(Route::of_id(id.cast_unsigned()).shard())];
+        let cache = shop::cache(options, |builder| builder.watermarks(watermarks.clone(), of_key))?;
+        let epochs = Epochs::new();
+        let instance = clock::now_unix_ms() << 7 | u64::from(options.worker);
+        let watchers = Watchers::new(options.max_watches);
+        let sharded = Sharded::new(shards, cache.clone(), instance);
+        let mut background = checks::start(&sharded, &store, &watermarks, (health, options.cache_hard));
+        let names: Vec<String> = database.shards.iter().map(|shard| shard.database.clone()).collect();
+        for (number, source) in sources.into_iter().enumerate() {
+            let applied = Applied::new(number, &source.shards, &names, Parts {
+                cache: cache.clone(),
+                watchers: Arc::clone(&watchers),
+                watermarks: watermarks.clone(),
+                epochs: epochs.clone(),
+            });
+            let beats = Beats::default();
+            let heart = HeartOptions {
+                host: source.host,
+                port: source.port,
+                user: database.user.clone(),
+                password: database.password.clone(),
+                database: source.shards.first().map(|shard| names[usize::from(*shard)].clone()).unwrap_or_default(),
+                instance,
+                every: delta / 4,
+            };
+            let follower = Follower::new(source.changes, applied, instance, beats.clone());
+            background.push(task::spawn("shop-follow", async move { drop(follower.run().await) }).into());
+            let heart = Heart::new(heart, beats);
+            background.push(task::spawn("shop-heart", async move { drop(heart.run().await) }).into());
+        }
+        // Passes by itself, when the disk takes a renewal again.
+        let monitor = Arc::new(Monitor::new(health.check("ids", OnFailure::Unavailable)));
+        let failed = |error| tracing::warn!(%error, "the lease of the ids was not renewed; trying again");
+        let jobs = vec![shop::renew(lease, &monitor, failed).map_err(OpenError::Thread)?];
+        let book = Arc::new(Book::Sharded(sharded));
+        let orders = Arc::new(Orders { ids, book, cache, watchers, monitor, bus: None });
+        metrics::collect(registry, &orders);
+        Ok(Self { metrics: Metrics::new(registry), jobs, followers: Vec::new(), background, folder: Some(folder), orders })
+    }
+}
+
+/// What a follower of changes tells.
+pub(crate) struct Parts {
+    cache: crate::orders::OrderCache,
+    watchers: Arc<Watchers>,
+    watermarks: Watermarks,
+    epochs: Epochs,
+}
+
+/// The source of each shard.
+fn sources_of_shards<R>(sources: &[Source<R>]) -> Result<[usize; SHARDS as usize], OpenError> {
+    let mut of = [usize::MAX; SHARDS as usize];
+    for (number, source) in sources.iter().enumerate() {
+        for shard in &source.shards {
+            *of.get_mut(usize::from(*shard)).ok_or(OpenError::Unfollowed(*shard))? = number;
+        }
+    }
+    match (0..).zip(&of).find(|(_, source)| **source == usize::MAX) {
+        Some((shard, _)) => Err(OpenError::Unfollowed(shard)),
+        None => Ok(of),
+    }
+}
