@@ -1,4 +1,5 @@
-//! Ordered records to many readers: the in-process [`Log`] of the embedded system.
+//! Ordered records to many readers: the in-process [`Log`] of the embedded system and, with feature `jetstream`, a stream of
+//! NATS (`jetstream`). [`Publish`] and [`Subscribe`] are what both have in common.
 //!
 //! Publishing is synchronous, never waits for a reader and keeps a bounded ring of the newest records. Every
 //! [`Reader`] sees the whole stream from the moment it subscribed, in order; one that falls behind the ring is told
@@ -30,6 +31,8 @@
 //! The types carry what a distributed log needs as well: `seq` counts within one `epoch` of one `source`, and a
 //! reader that meets another epoch knows that the numbering, and what it derived from it, begins anew.
 
+#[cfg(feature = "jetstream")]
+pub mod jetstream;
 mod log;
 mod publish;
 mod reader;
