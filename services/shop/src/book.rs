@@ -2,8 +2,10 @@
 //!
 //! An enum and not a trait: there are two, and each handler should show what it asks of either.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use aqueduct_cache::{Ask, Loaded};
 use aqueduct_fsm::{Code as _, Error, EventId, Failure, Fsm, Word};
 use aqueduct_shards::{Freshness, Token};
 use tokio::time::Instant;
@@ -75,9 +77,21 @@ impl Book {
     /// The order as it is now.
     pub(crate) async fn order(&self, id: i64) -> Result<Option<Order>, ReadError> {
         match self {
-            // A few microseconds, mostly from memory: handing it to a blocking thread would cost more than it takes.
             Self::Embedded(store) => store.tables.order(id),
             Self::Sharded(shards) => shards.order(id, Freshness::Primary, None).await,
+        }
+    }
+
+    /// The order for the cache.
+    pub(crate) async fn load(&self, id: i64, ask: Ask) -> Result<Loaded<Arc<Order>>, ReadError> {
+        match self {
+            // A few microseconds, mostly from memory: handing it to a blocking thread would cost more than it takes.
+            Self::Embedded(store) => {
+                let order = store.tables.order(id)?;
+                let version = order.as_ref().map_or(0, |order| order.version.unsigned_abs());
+                Ok(Loaded::new(version, order.map(Arc::new)))
+            }
+            Self::Sharded(shards) => shards.load(id, ask).await,
         }
     }
 

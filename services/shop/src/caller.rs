@@ -28,10 +28,9 @@ impl Caller {
         let token = match request.metadata().get(TOKEN_HEADER) {
             None => Token::default(),
             Some(value) => {
-                let token = value.to_str().ok().and_then(|text| Token::parse(text).ok());
-                token.ok_or_else(|| {
-                    validate::invalid(TOKEN_HEADER, "must be what a write has answered with, unchanged")
-                })?
+                let wrong =
+                    |_| validate::invalid(TOKEN_HEADER, "must be what a write has answered with, unchanged");
+                Token::parse(value.as_encoded_bytes()).map_err(wrong)?
             }
         };
         Ok(Self { context: context(request), token })

@@ -5,15 +5,16 @@
 
 mod apply;
 mod checks;
+mod heart;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_bus::Subscribe;
 use aqueduct_cache::Watermarks;
-use aqueduct_cache::l2::{self, Epochs};
+use aqueduct_cache::l2::{self, Epochs, Store, TierOptions};
 use aqueduct_cdc::follow::{Beats, Follower};
-use aqueduct_cdc::heartbeat::{self, Heart, HeartOptions};
+use aqueduct_cdc::heartbeat;
 use aqueduct_cdc::{TableName, Watched};
 use aqueduct_runtime::{clock, task};
 use aqueduct_shards::{Progress, Route, SHARDS, Shards, TABLES};
@@ -26,6 +27,7 @@ use crate::error::OpenError;
 use crate::metrics::{self, Metrics};
 use crate::options::Options;
 use crate::orders::Orders;
+use crate::sharded::tiers::Tiers;
 use crate::sharded::{Sharded, schema};
 use crate::shop::{self, Shop};
 use crate::vitals::Monitor;
@@ -33,17 +35,22 @@ use crate::watchers::Watchers;
 use apply::Applied;
 
 /// What a shop is told of the servers that hold its orders.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "a closure has nothing to show")]
 pub struct Cluster<R> {
     /// The databases.
     pub shards: aqueduct_shards::Options,
-    /// The cache's second level.
-    pub level2: Level2,
+    /// The cache's second level, if there is one.
+    pub level2: Option<Level2>,
     /// What is followed: each shard belongs to one of them.
     pub sources: Vec<Source<R>>,
     /// How old an answer may be that does not say that it is stale.
     pub delta: Duration,
+    /// Whether the bus can be used; asked often, so it must not wait.
+    pub bus: BusState,
 }
+
+/// Whether the bus can be used, and otherwise why not.
+pub type BusState = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// The Redis Cluster.
 #[derive(Debug, Clone)]
@@ -53,7 +60,7 @@ pub struct Level2 {
     /// How it is used.
     pub options: l2::Options,
     /// How loads go through it.
-    pub tier: l2::TierOptions,
+    pub tier: TierOptions,
 }
 
 /// A database server whose changes are followed.
@@ -61,12 +68,8 @@ pub struct Level2 {
 pub struct Source<R> {
     /// Its name on the bus.
     pub name: String,
-    /// The shards whose primary it is.
+    /// The shards that it holds. Heartbeats are in the database of the first.
     pub shards: Vec<u8>,
-    /// Where heartbeats are written.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
     /// Its stream of changes, subscribed to.
     pub changes: R,
 }
@@ -113,10 +116,13 @@ impl Shop {
         cluster: Cluster<R>,
         (registry, health): (&Registry, &Health),
     ) -> Result<Self, OpenError> {
-        let Cluster { shards: database, level2, sources, delta } = cluster;
+        let Cluster { shards: database, level2, sources, delta, bus } = cluster;
         let (folder, lease) = shop::lease(options)?;
         let ids = lease.generator();
-        let store = l2::Store::connect(&level2.nodes, level2.options).await?;
+        let level2 = match level2 {
+            Some(Level2 { nodes, options, tier }) => Some((Store::connect(&nodes, options).await?, tier)),
+            None => None,
+        };
         let watermarks = Watermarks::new(sources.len(), delta);
         let of_shard = sources_of_shards(&sources)?;
         let of_key = move |id: &i64| of_shard[usize::from(Route::of_id(id.cast_unsigned()).shard())];
@@ -124,30 +130,35 @@ impl Shop {
         let epochs = Epochs::new();
         let instance = clock::now_unix_ms() << 7 | u64::from(options.worker);
         let watchers = Watchers::new(options.max_watches);
-        let sharded = Sharded::new(shards, cache.clone(), instance);
-        let mut background = checks::start(&sharded, &store, &watermarks, (health, options.cache_hard));
         let names: Vec<String> = database.shards.iter().map(|shard| shard.database.clone()).collect();
+        let tiers = |(store, options): (Store, TierOptions)| {
+            Tiers::new((store, &options), (&names, of_shard), &watermarks, &epochs)
+        };
+        let store = level2.as_ref().map(|(store, _)| store.clone());
+        let tiers = level2.map(tiers).transpose()?;
+        let orders = shards.clone();
+        let sharded = Sharded::new(shards, (cache.clone(), tiers), instance);
+        let asked = checks::Asked { shards: orders.clone(), store, watermarks: watermarks.clone(), bus };
+        let mut background = checks::start(asked, health, options.cache_hard);
+        let followed = sources.iter().map(|source| source.name.clone()).collect();
         for (number, source) in sources.into_iter().enumerate() {
-            let applied = Applied::new(number, &source.shards, &names, Parts {
-                cache: cache.clone(),
-                watchers: Arc::clone(&watchers),
-                watermarks: watermarks.clone(),
-                epochs: epochs.clone(),
-            });
+            let applied = Applied::new(
+                number,
+                &source.shards,
+                &names,
+                Parts {
+                    cache: cache.clone(),
+                    watchers: Arc::clone(&watchers),
+                    watermarks: watermarks.clone(),
+                    epochs: epochs.clone(),
+                },
+            );
             let beats = Beats::default();
-            let heart = HeartOptions {
-                host: source.host,
-                port: source.port,
-                user: database.user.clone(),
-                password: database.password.clone(),
-                database: source.shards.first().map(|shard| names[usize::from(*shard)].clone()).unwrap_or_default(),
-                instance,
-                every: delta / 4,
-            };
+            let Some(shard) = source.shards.first().copied() else { continue };
             let follower = Follower::new(source.changes, applied, instance, beats.clone());
             background.push(task::spawn("shop-follow", async move { drop(follower.run().await) }).into());
-            let heart = Heart::new(heart, beats);
-            background.push(task::spawn("shop-heart", async move { drop(heart.run().await) }).into());
+            let heart = heart::run(orders.clone(), shard, instance, delta / 4, beats);
+            background.push(task::spawn("shop-heart", heart).into());
         }
         // Passes by itself, when the disk takes a renewal again.
         let monitor = Arc::new(Monitor::new(health.check("ids", OnFailure::Unavailable)));
@@ -156,7 +167,15 @@ impl Shop {
         let book = Arc::new(Book::Sharded(sharded));
         let orders = Arc::new(Orders { ids, book, cache, watchers, monitor, bus: None });
         metrics::collect(registry, &orders);
-        Ok(Self { metrics: Metrics::new(registry), jobs, followers: Vec::new(), background, folder: Some(folder), orders })
+        metrics::collect_lag(registry, watermarks, followed);
+        Ok(Self {
+            metrics: Metrics::new(registry),
+            jobs,
+            followers: Vec::new(),
+            background,
+            folder: Some(folder),
+            orders,
+        })
     }
 }
 

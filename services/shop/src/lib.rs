@@ -62,7 +62,7 @@ mod vitals;
 mod watchers;
 
 pub use aqueduct_fsm::Failure;
-pub use cluster::{Cluster, Level2, Source, heartbeat_table, prepare, watched};
+pub use cluster::{BusState, Cluster, Level2, Source, heartbeat_table, prepare, watched};
 pub use error::{OpenError, ServeError};
 pub use options::Options;
 pub use shop::Shop;

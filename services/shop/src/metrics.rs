@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
+use aqueduct_cache::Watermarks;
+use aqueduct_cache::l2::{self, TierStats};
 use aqueduct_runtime::context::Context;
 use aqueduct_shards::ServerStats;
 use aqueduct_telemetry::metrics::{Buckets, Histogram, HistogramSnapshot, Registry, Snapshot};
@@ -217,7 +220,57 @@ fn collect_sharded(snapshot: &mut Snapshot<'_, '_>, orders: &Sharded) {
     snapshot.counter("shop_change_retries", "Transactions that were begun anew", stats.retried);
     let outcomes = [([("outcome", "resolved")], stats.resolved), ([("outcome", "unknown")], stats.unknown)];
     snapshot.counters("shop_broken_commits", "Commits whose outcome had to be read back", outcomes);
+    if let Some(tiers) = orders.tiers() {
+        collect_level2(snapshot, &tiers.stats(), &tiers.commands());
+    }
     collect_servers(snapshot, &orders.shards.stats());
+}
+
+/// The second level: how loads were answered, and the commands to Redis.
+fn collect_level2(snapshot: &mut Snapshot<'_, '_>, loads: &TierStats, commands: &l2::Stats) {
+    let answers = [
+        ([("answer", "hit")], loads.hits),
+        ([("answer", "stale")], loads.stale),
+        ([("answer", "primary")], loads.reads),
+    ];
+    snapshot.counters("cache_l2_loads", "Loads by what answered them", answers);
+    let passed = [
+        ([("reason", "not_current")], loads.not_current),
+        ([("reason", "down")], loads.down),
+        ([("reason", "impatient")], loads.impatient),
+        ([("reason", "overloaded")], loads.overloaded),
+    ];
+    snapshot.counters("cache_l2_bypassed", "Loads that passed the second level by, and why", passed);
+    snapshot.counter("cache_l2_leases", "Leases granted, each for one load of the primary", loads.leases);
+    snapshot.counter("cache_l2_waits", "Times the load of another process was waited for", loads.waits);
+    snapshot.counter("cache_l2_fills", "Rows stored", loads.fills);
+    snapshot.counter(
+        "cache_l2_refused_fills",
+        "Rows not stored, since a change came in between",
+        loads.refused,
+    );
+    snapshot.counter("cache_l2_behind", "Reads of the primary that were behind what is known", loads.behind);
+    snapshot.counter("redis_commands", "Commands sent, a pipeline as one", commands.commands);
+    snapshot.counter("redis_slow_commands", "Commands logged as slow", commands.slow);
+    snapshot.counter("redis_failed_commands", "Commands that failed or came too late", commands.failed);
+    snapshot.counter("redis_poisoned", "Entries removed since their bytes are none", commands.poisoned);
+    snapshot.counter("redis_stamped", "Entries of another master or of before a failover", commands.stamped);
+}
+
+/// How far behind this process is, by source.
+pub(crate) fn collect_lag(registry: &Registry, watermarks: Watermarks, sources: Vec<String>) {
+    registry.collect(move |snapshot| {
+        let lag = |number: usize, level: fn(&Watermarks, usize) -> Option<Duration>| {
+            level(&watermarks, number).map_or(f64::INFINITY, |lag| lag.as_secs_f64())
+        };
+        let lags = sources.iter().enumerate().flat_map(|(number, source)| {
+            [
+                ([("source", source.as_str()), ("level", "l1")], lag(number, Watermarks::lag)),
+                ([("source", source.as_str()), ("level", "l2")], lag(number, Watermarks::l2_lag)),
+            ]
+        });
+        snapshot.gauges("cache_lag_seconds", "How far a level may be behind its source at most", lags);
+    });
 }
 
 /// The figures of each database server, by shard.
@@ -275,8 +328,6 @@ fn powers_of_two(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use aqueduct_telemetry::metrics::Format;
 
     use super::*;

@@ -62,6 +62,10 @@ impl From<&ReadError> for Refusal {
     fn from(error: &ReadError) -> Self {
         match error {
             ReadError::Shards(error) => error.into(),
+            ReadError::Behind { .. } => {
+                Self::Unavailable { why: error.to_string(), retry_after: Duration::from_secs(1) }
+            }
+            ReadError::Overloaded(_) => Self::Busy("too many orders are being read"),
             error => Self::Broken(error.to_string()),
         }
     }

@@ -10,10 +10,13 @@
 
 mod attempt;
 pub(crate) mod schema;
+pub(crate) mod tiers;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use aqueduct_cache::{Ask, Loaded};
 use aqueduct_fsm::{Code as _, EventId, Word};
 use aqueduct_shards::{Error, Freshness, Route, Shards};
 use prost::Message as _;
@@ -26,6 +29,7 @@ use crate::proto::shop::Order;
 use crate::refuse::Refusal;
 use crate::store::ReadError;
 use attempt::{Attempts, Change, Made};
+use tiers::Tiers;
 
 /// How often a change is tried that was certainly not made: another node was faster, or a primary was lost.
 const TRIES: u32 = 4;
@@ -39,6 +43,8 @@ const LOOK: Duration = Duration::from_secs(2);
 pub(crate) struct Sharded {
     pub(crate) shards: Shards,
     cache: OrderCache,
+    /// The second level of the cache, if there is one.
+    tiers: Option<Tiers>,
     attempts: Attempts,
     counters: Counters,
 }
@@ -70,8 +76,8 @@ pub(crate) struct Stats {
 }
 
 impl Sharded {
-    pub(crate) fn new(shards: Shards, cache: OrderCache, seed: u64) -> Self {
-        Self { shards, cache, attempts: Attempts::new(seed), counters: Counters::default() }
+    pub(crate) fn new(shards: Shards, (cache, tiers): (OrderCache, Option<Tiers>), seed: u64) -> Self {
+        Self { shards, cache, tiers, attempts: Attempts::new(seed), counters: Counters::default() }
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -173,6 +179,24 @@ impl Sharded {
     fn acknowledge(&self, id: i64, made: Made) -> Made {
         self.cache.fence(&id, made.word.version());
         made
+    }
+
+    /// The order through the second level, and from the primary where that does not have it.
+    pub(crate) async fn load(&self, id: i64, ask: Ask) -> Result<Loaded<Arc<Order>>, ReadError> {
+        let primary = async |_least| {
+            let order = self.order(id, Freshness::Primary, None).await?;
+            let version = order.as_ref().map_or(0, |order| order.version.unsigned_abs());
+            Ok(Loaded::new(version, order.map(Arc::new)))
+        };
+        match &self.tiers {
+            Some(tiers) => tiers.load(id, ask, primary).await,
+            // A change may be announced before it is visible.
+            None => primary(ask.least).await,
+        }
+    }
+
+    pub(crate) fn tiers(&self) -> Option<&Tiers> {
+        self.tiers.as_ref()
     }
 
     /// The order as it is there where `fresh` allows to look.

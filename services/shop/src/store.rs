@@ -48,6 +48,10 @@ pub(crate) enum ReadError {
     Damaged(i64),
     #[error(transparent)]
     Shards(#[from] aqueduct_shards::Error),
+    #[error("the database has version {found} of the order, but {least} was committed")]
+    Behind { found: u64, least: u64 },
+    #[error("{0} loads pass the second level by already")]
+    Overloaded(usize),
 }
 
 impl From<fjall::Error> for ReadError {

@@ -275,7 +275,9 @@ async fn a_change_on_the_bus_invalidates_the_cache() {
     let cache = &inside.shop.orders.cache;
     let before = cache.stats();
     let word = Word::new(2, 7).unwrap();
-    Publisher::new(inside.shop.orders.bus.clone().unwrap()).publish([Change { order: id, word }].into_iter()).unwrap();
+    Publisher::new(inside.shop.orders.bus.clone().unwrap())
+        .publish([Change { order: id, word }].into_iter())
+        .unwrap();
     while cache.stats().fences == before.fences {
         tokio::task::yield_now().await;
     }

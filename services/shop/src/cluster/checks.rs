@@ -13,7 +13,7 @@ use aqueduct_telemetry::health::{Check, Health, OnFailure};
 use futures_util::future::try_join_all;
 use tokio::time::{Instant, interval};
 
-use crate::sharded::Sharded;
+use super::BusState;
 
 /// From question to question.
 const EVERY: Duration = Duration::from_millis(500);
@@ -22,22 +22,31 @@ const WITHIN: Duration = Duration::from_secs(1);
 /// So many keys lie in as many slots: with few masters, some in each.
 const KEYS: usize = 24;
 
+/// Who is asked.
+pub(super) struct Asked {
+    pub(super) shards: Shards,
+    pub(super) store: Option<Store>,
+    pub(super) watermarks: Watermarks,
+    pub(super) bus: BusState,
+}
+
 /// Starts to ask. `useful` is how long what is cached may be answered.
-pub(super) fn start(
-    orders: &Sharded,
-    store: &Store,
-    watermarks: &Watermarks,
-    (health, useful): (&Health, Duration),
-) -> Vec<Owned> {
+pub(super) fn start(asked: Asked, health: &Health, useful: Duration) -> Vec<Owned> {
     let check = |name| health.check(name, OnFailure::Degraded);
-    let (mysql, redis, cdc) = (check("mysql"), check("redis"), check("cdc"));
-    let (shards, store, watermarks) = (orders.shards.clone(), store.clone(), watermarks.clone());
+    let (mysql, bus, cdc) = (check("mysql"), check("bus"), check("cdc"));
     let health = health.clone();
-    vec![
-        task::spawn("shop-check-mysql", async move { databases(&shards, &mysql, (&health, useful)).await }).into(),
-        task::spawn("shop-check-redis", async move { nodes(&store, &redis).await }).into(),
+    let Asked { shards, store, watermarks, bus: state } = asked;
+    let mut tasks = vec![
+        task::spawn("shop-check-mysql", async move { databases(&shards, &mysql, (&health, useful)).await })
+            .into(),
+        task::spawn("shop-check-bus", async move { connected(&state, &bus).await }).into(),
         task::spawn("shop-check-cdc", async move { changes(&watermarks, &cdc).await }).into(),
-    ]
+    ];
+    if let Some(store) = store {
+        let redis = check("redis");
+        tasks.push(task::spawn("shop-check-redis", async move { nodes(&store, &redis).await }).into());
+    }
+    tasks
 }
 
 /// Whether each shard's primary answers.
@@ -81,13 +90,28 @@ async fn nodes(store: &Store, check: &Check) {
     }
 }
 
+/// Whether the bus can be used.
+async fn connected(bus: &BusState, check: &Check) {
+    let mut ticks = interval(EVERY);
+    loop {
+        ticks.tick().await;
+        match bus() {
+            Ok(()) => check.ok(""),
+            Err(why) => check.failed(why),
+        }
+    }
+}
+
 /// Whether what this process hears of changes is recent.
 async fn changes(watermarks: &Watermarks, check: &Check) {
     let mut ticks = interval(EVERY);
     loop {
         ticks.tick().await;
-        let lags: Vec<Option<Duration>> = (0..watermarks.sources()).map(|source| watermarks.lag(source)).collect();
-        let Some(worst) = lags.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max()) else {
+        let lags: Vec<Option<Duration>> =
+            (0..watermarks.sources()).map(|source| watermarks.lag(source)).collect();
+        let Some(worst) =
+            lags.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max())
+        else {
             check.failed("nothing is known of the changes of some database: does cdc run, and follow it?");
             continue;
         };

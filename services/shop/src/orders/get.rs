@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aqueduct_cache::{Answer, Error, Loaded};
+use aqueduct_cache::{Answer, Error};
 use tonic::Response;
 use tonic::metadata::MetadataValue;
 
@@ -42,18 +42,11 @@ pub(crate) async fn handle(
 
 /// The order through the cache.
 pub(crate) async fn cached(orders: &Orders, id: i64) -> Result<Answer<Arc<Order>>, Refusal> {
-    let load = || {
+    let load = |ask| {
         let book = Arc::clone(&orders.book);
-        async move {
-            let order = book.order(id).await?;
-            Ok(Loaded { version: order.as_ref().map_or(0, version), value: order.map(Arc::new) })
-        }
+        async move { book.load(id, ask).await }
     };
-    orders.cache.get(&id, load).await.map_err(refusal)
-}
-
-fn version(order: &Order) -> u64 {
-    order.version.unsigned_abs()
+    orders.cache.get_with(&id, load).await.map_err(refusal)
 }
 
 fn refusal(error: Error<ReadError>) -> Refusal {

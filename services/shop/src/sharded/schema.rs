@@ -48,5 +48,7 @@ pub(crate) async fn check(shards: &Shards, shard: u8) -> Result<(), Error> {
             read.rows::<aqueduct_shards::Row>(&sql, ()).await?;
         }
     }
-    read.rows::<aqueduct_shards::Row>("SELECT instance, beat FROM aqueduct_heartbeat LIMIT 0", ()).await.map(drop)
+    read.rows::<aqueduct_shards::Row>("SELECT instance, beat FROM aqueduct_heartbeat LIMIT 0", ())
+        .await
+        .map(drop)
 }
