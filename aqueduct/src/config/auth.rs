@@ -76,7 +76,11 @@ fn hex(text: &str) -> Result<[u8; 32], String> {
 }
 
 /// The secret of `{ env }` or `{ file }`, without a line end behind it.
-fn secret(value: &Value<'_>, fields: &mut Fields<'_>, (base, needed): (&Path, bool)) -> Option<Vec<u8>> {
+pub(super) fn secret(
+    value: &Value<'_>,
+    fields: &mut Fields<'_>,
+    (base, needed): (&Path, bool),
+) -> Option<Vec<u8>> {
     let (env, file) = (fields.get("env"), fields.get("file"));
     let bytes = match (env, file) {
         (Some(env), None) if needed => {

@@ -7,6 +7,7 @@ use aqueduct_gateway::{Descriptors, Listen, Options, Probes, Problem, Route, Ups
 use aqueduct_shop::proto::DESCRIPTOR_SET;
 
 use super::Source;
+use super::data::{self, DataFile};
 use super::edge::{self, AccessLogFile, beside, positive};
 use super::gateway::{ADMIN, validate};
 use super::report::Problems;
@@ -26,6 +27,8 @@ pub(crate) struct SystemFile {
     /// Where the services listen.
     pub(crate) services: SocketAddr,
     pub(crate) shop: aqueduct_shop::Options,
+    /// The real servers below the caches, if there are any: then the store in the data folder is not used.
+    pub(crate) data: Option<DataFile>,
     /// `None` is off.
     pub(crate) admin: Option<SocketAddr>,
 }
@@ -43,6 +46,7 @@ impl Default for SystemFile {
             access_log: AccessLogFile::default(),
             services: local(50051),
             shop: aqueduct_shop::Options::default(),
+            data: None,
             admin: Some(ADMIN),
         }
     }
@@ -89,7 +93,7 @@ impl SystemFile {
         let changed = [
             ("gateway.access_log", self.access_log != wanted.access_log),
             ("shop", self.services != wanted.services || of_shop(shop) != of_shop(other)),
-            ("data", of_data(shop) != of_data(other)),
+            ("data", of_data(shop) != of_data(other) || self.data != wanted.data),
             ("admin", self.admin != wanted.admin),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
@@ -123,6 +127,7 @@ pub(super) fn read(mut fields: Fields<'_>, Source { base, problems }: Source<'_>
         section.set("cache_bytes", &mut shop.store_cache_bytes, |value| {
             value.bytes(1 << 20..=64 * GIB).map(|bytes| bytes as u64)
         });
+        system.data = data::read(&mut section, base, problems);
         section.finish();
     }
     if let Some(value) = fields.get("admin") {

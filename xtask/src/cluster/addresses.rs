@@ -17,26 +17,23 @@ pub(crate) fn url(server: &Entry) -> String {
     format!("{scheme}127.0.0.1:{}", server.port)
 }
 
-/// The content of `cluster.yaml`.
+/// The content of `cluster.yaml`, which `aqueduct up` and `aqueduct cdc` read.
 pub(crate) fn yaml(servers: &[Entry]) -> String {
-    let of = |is: fn(&Kind) -> bool| servers.iter().filter(move |server| is(&server.kind)).map(url);
-    let databases: Vec<String> = of(|kind| *kind == Kind::Mariadb).collect();
-    let mut text =
-        String::from("# Written by `cargo xtask cluster up`, which writes it anew each time.\nshards:\n");
+    let of = |is: fn(&Kind) -> bool| {
+        let addresses = servers.iter().filter(|server| is(&server.kind));
+        let addresses = addresses.map(|server| format!("\"127.0.0.1:{}\"", server.port));
+        format!("[{}]", addresses.collect::<Vec<_>>().join(", "))
+    };
+    let databases = of(|kind| *kind == Kind::Mariadb);
+    let mut text = String::from(
+        "# Written by `cargo xtask cluster up`, which writes it anew each time.\ndata:\n  mysql:\n    user: root\n    shards:\n",
+    );
     for database in DATABASES {
-        for (index, (role, url)) in ["primary", "replica"].iter().zip(&databases).enumerate() {
-            let dash = if index == 0 { "-" } else { " " };
-            line(&mut text, &format!("  {dash} {role}: {url}/{database}"));
-        }
+        line(&mut text, &format!("      - {{ database: {database}, servers: {databases} }}"));
     }
-    line(&mut text, "redis:\n  nodes:");
-    for url in of(|kind| matches!(kind, Kind::Redis { .. })) {
-        line(&mut text, &format!("    - {url}"));
-    }
-    line(&mut text, "bus:");
-    for url in of(|kind| *kind == Kind::Nats) {
-        line(&mut text, &format!("  url: {url}"));
-    }
+    line(&mut text, &format!("  redis: {{ nodes: {} }}", of(|kind| matches!(kind, Kind::Redis { .. }))));
+    line(&mut text, &format!("  bus: {{ servers: {} }}", of(|kind| *kind == Kind::Nats)));
+    line(&mut text, "  cdc: { tables: [{ table: shop_*.orders_*, version: version }] }");
     text
 }
 

@@ -13,21 +13,17 @@ fn the_addresses_are_plain_yaml() {
     ];
     let expect = "\
 # Written by `cargo xtask cluster up`, which writes it anew each time.
-shards:
-  - primary: mysql://root@127.0.0.1:1/shop_0
-    replica: mysql://root@127.0.0.1:2/shop_0
-  - primary: mysql://root@127.0.0.1:1/shop_1
-    replica: mysql://root@127.0.0.1:2/shop_1
-  - primary: mysql://root@127.0.0.1:1/shop_2
-    replica: mysql://root@127.0.0.1:2/shop_2
-  - primary: mysql://root@127.0.0.1:1/shop_3
-    replica: mysql://root@127.0.0.1:2/shop_3
-redis:
-  nodes:
-    - redis://127.0.0.1:3
-    - redis://127.0.0.1:4
-bus:
-  url: nats://127.0.0.1:5
+data:
+  mysql:
+    user: root
+    shards:
+      - { database: shop_0, servers: [\"127.0.0.1:1\", \"127.0.0.1:2\"] }
+      - { database: shop_1, servers: [\"127.0.0.1:1\", \"127.0.0.1:2\"] }
+      - { database: shop_2, servers: [\"127.0.0.1:1\", \"127.0.0.1:2\"] }
+      - { database: shop_3, servers: [\"127.0.0.1:1\", \"127.0.0.1:2\"] }
+  redis: { nodes: [\"127.0.0.1:3\", \"127.0.0.1:4\"] }
+  bus: { servers: [\"127.0.0.1:5\"] }
+  cdc: { tables: [{ table: shop_*.orders_*, version: version }] }
 ";
     assert_eq!(addresses::yaml(&servers), expect);
 }
