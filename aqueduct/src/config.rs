@@ -22,10 +22,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-#[expect(unused_imports, reason = "read by those who connect")]
-pub(crate) use data::{
-    BusFile, CdcFile, DataFile, Login, MysqlFile, RedisFile, Server, ShardFile, SourceFile, TableFile,
-};
+pub(crate) use data::{DataFile, MysqlFile, ShardFile, SourceFile};
 pub(crate) use edge::{AccessLogFile, address_text};
 pub(crate) use gateway::GatewayFile;
 pub(crate) use report::{Rejected, Wrong};

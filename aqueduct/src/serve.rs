@@ -21,7 +21,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
 async fn serve(args: &ServeArgs, process: Process) -> Result<(), Failure> {
     let mut signals = process::signals()?;
     let options = Options { data_dir: args.data.clone(), ..Options::default() };
-    let mut services = Services::start(options, args.listen, "--listen", &process).await?;
+    let mut services = Services::start(options, None, (args.listen, "--listen"), &process).await?;
     let admin = match Admin::bind(args.admin.or(None), None) {
         Ok(admin) => admin,
         Err(error) => {

@@ -1,4 +1,4 @@
-//! The shop as a part of a process: opened on its data folder, served over gRPC, and closed.
+//! The shop as a part of a process: opened on its data folder or joined to real servers, served over gRPC, and closed.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,9 @@ use aqueduct_shop::{OpenError, Options, ServeError, Shop};
 use tokio::task::JoinHandle;
 
 use crate::bind::bind;
+use crate::capture::Capture;
+use crate::cluster;
+use crate::config::DataFile;
 use crate::process::Process;
 
 /// The running services.
@@ -20,20 +23,24 @@ pub(crate) struct Services {
     data: PathBuf,
     drain: drain::DrainHandle,
     serving: JoinHandle<Result<(), ServeError>>,
+    /// The capture of changes in this process, if it is here.
+    capture: Option<Capture>,
 }
 
 impl Services {
-    /// Opens the data folder and serves it at `address`, which `flag` chooses.
+    /// Opens the data folder, or joins the real servers if there are any, and serves the shop at `address`, which `flag` chooses.
     pub(crate) async fn start(
         options: Options,
-        address: SocketAddr,
-        flag: &str,
+        servers: Option<&DataFile>,
+        (address, flag): (SocketAddr, &str),
         process: &Process,
     ) -> Result<Self> {
         let folder = options.data_dir.clone();
-        // Blocks for as long as the journal takes to be read; nothing else runs yet.
-        let shop =
-            Shop::open(&options, &process.registry, &process.health).map_err(|error| advise(&error))?;
+        let (shop, capture) = match servers {
+            // Blocks for as long as the journal takes to be read; nothing else runs yet.
+            None => (Shop::open(&options, &process.registry, &process.health).map_err(|error| advise(&error))?, None),
+            Some(servers) => Box::pin(cluster::start(&options, servers, process)).await?,
+        };
         let data = std::path::absolute(&folder).unwrap_or(folder);
         let listener = match bind(address, flag).and_then(|listener| Ok((listener.local_addr()?, listener))) {
             Ok(listener) => listener,
@@ -46,7 +53,7 @@ impl Services {
         let (address, listener) = listener;
         let (handle, drain) = drain::channel();
         let serving = task::spawn("services", shop.serve(listener, drain));
-        Ok(Self { shop, address, data, drain: handle, serving })
+        Ok(Self { shop, address, data, drain: handle, serving, capture })
     }
 
     /// Where they listen.
@@ -87,7 +94,11 @@ impl Services {
             self.serving.abort();
         }
         tracing::info!("closing the store");
-        self.shop.close().await.context("close the store")
+        let closed = self.shop.close().await.context("close the store");
+        if let Some(capture) = self.capture {
+            capture.stop();
+        }
+        closed
     }
 
     /// Closes the store after a failed start: nobody has called yet, and another error is the one to tell.
@@ -98,7 +109,7 @@ impl Services {
 }
 
 /// What the user can do about it.
-fn advise(error: &OpenError) -> anyhow::Error {
+pub(crate) fn advise(error: &OpenError) -> anyhow::Error {
     let advice = match error {
         OpenError::InUse { .. } => "stop that process, or choose another folder with --data",
         OpenError::Format { .. } => "run the version that wrote it, or choose another folder with --data",

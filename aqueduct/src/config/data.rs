@@ -128,6 +128,9 @@ impl BusFile {
 /// What is captured of changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CdcFile {
+    /// Whether `aqueduct up` captures the changes itself. Only one process of a system may: the others, or all where `aqueduct cdc` runs,
+    /// say no.
+    pub(crate) here: bool,
     /// Under which number the reader is known to the servers.
     pub(crate) server_id: u32,
     /// Empty: the shop's.
@@ -193,7 +196,7 @@ pub(super) fn read(fields: &mut Fields<'_>, base: &Path, problems: &Problems) ->
 
 impl Default for CdcFile {
     fn default() -> Self {
-        Self { server_id: 4_200_001, tables: Vec::new() }
+        Self { here: true, server_id: 4_200_001, tables: Vec::new() }
     }
 }
 
@@ -246,6 +249,7 @@ fn cdc(value: &Value<'_>) -> Option<CdcFile> {
     const TABLE: &str = "{ table: shop_0.orders, version: version }";
     let mut fields = value.fields(&format!("{{ tables: [{TABLE}] }}"))?;
     let mut cdc = CdcFile::default();
+    fields.set("here", &mut cdc.here, Value::boolean);
     fields.set("server_id", &mut cdc.server_id, |value| {
         value.integer(1..=u32::MAX as usize).and_then(|id| u32::try_from(id).ok())
     });

@@ -89,10 +89,14 @@ pub async fn prepare(
     Ok(shards)
 }
 
-/// The tables of one database that must be followed, the heartbeat's among them.
-pub fn watched(database: &str) -> Vec<Watched> {
-    let orders = (0..TABLES).map(|table| Watched::exact(database, &orders_table(table), "version"));
-    orders.chain([heartbeat::watched(database)]).collect()
+/// The tables of a source that must be followed, that of the heartbeats among them.
+pub fn watched(databases: &[String]) -> Vec<Watched> {
+    let orders = |database: &String| {
+        let database = database.clone();
+        (0..TABLES).map(move |table| Watched::exact(&database, &orders_table(table), "version"))
+    };
+    let heartbeats = databases.first().map(|database| heartbeat::watched(database));
+    databases.iter().flat_map(orders).chain(heartbeats).collect()
 }
 
 /// Where the heartbeats of a source are: in the first of its databases.

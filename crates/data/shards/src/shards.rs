@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::dialect::{self, Waited};
 use crate::error::Error;
-use crate::options::Options;
+use crate::options::{Address, Options};
 use crate::pool::{Checkout, Pool};
 use crate::roles::{Choice, choose};
 use crate::session::{Read, Session, Write, read};
@@ -157,6 +157,19 @@ impl Shards {
     pub async fn refresh(&self) -> Result<(), Error> {
         self.0.core.refresh().await;
         self.0.core.shards.iter().try_for_each(|state| state.primary().map(drop))
+    }
+
+    /// Where a shard's primary is, as far as is known.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchShard`], [`Error::NoPrimary`].
+    pub fn primary(&self, shard: u8) -> Result<Address, Error> {
+        let core = &self.0.core;
+        let state = core.shard(shard)?;
+        state.primary()?;
+        let servers = &core.options.shards[usize::from(shard)].servers;
+        let at = state.primary.load(Relaxed);
+        servers.get(at).cloned().ok_or_else(|| Error::NoPrimary { shard, reason: "it was lost just now".to_owned() })
     }
 
     /// A snapshot of every server, shard by shard.
