@@ -3,9 +3,11 @@
 //! It goes on from its checkpoint after whatever ends it, a new primary among them: positions are the same on all servers of
 //! a source. Only another capture of the same source ends it for good, since only one may publish.
 
+use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -13,22 +15,26 @@ use aqueduct_bus::jetstream::{self, Bus, Publisher};
 use aqueduct_cache::l2::Store;
 use aqueduct_cdc::feed::{Feed, FeedError, FeedOptions, Floors, Gauge, KeepFile, Work};
 use aqueduct_cdc::{FileStore, Key, Progress, Reader, TableName};
-use aqueduct_runtime::task::{self, Owned};
 use aqueduct_shards::{Address, Shards};
-use tokio::time::sleep;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 
 use crate::config::{DataFile, SourceFile};
 use crate::process::Process;
 
 /// The pause before a capture goes on after an error.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long the end of the captures is waited for.
+const LAST: Duration = Duration::from_secs(2);
 /// How often it is looked whether the primary is another server.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// The captures of all sources. They end when this is dropped; what is not in the checkpoint is read again at the next start.
+/// The captures of all sources, each on a thread of its own: a large transaction takes time to decode, and must not hold up
+/// requests. They end when this is dropped; what is not in the checkpoint is read again at the next start.
 #[derive(Debug)]
 pub(crate) struct Capture {
-    _tasks: Vec<Owned>,
+    threads: Vec<(oneshot::Sender<Infallible>, JoinHandle<()>)>,
 }
 
 /// One source and all that its capture needs.
@@ -61,9 +67,10 @@ impl Capture {
         };
         let login = &data.mysql.login;
         let login = (login.user.clone().unwrap_or_default(), login.password.clone().unwrap_or_default());
-        let mut tasks = Vec::new();
+        let mut threads = Vec::new();
         for (source, bus) in buses {
-            let of_source = data.mysql.shards.iter().position(|shard| source.databases.contains(&shard.database));
+            let of_source =
+                data.mysql.shards.iter().position(|shard| source.databases.contains(&shard.database));
             let captured = Captured {
                 shard: of_source.and_then(|shard| u8::try_from(shard).ok()).unwrap_or_default(),
                 checkpoint: folder.join(format!("{}.checkpoint", source.name)),
@@ -77,15 +84,40 @@ impl Capture {
             };
             let first = Box::pin(captured.begin()).await?;
             collect(process, captured.source.name.clone(), Arc::clone(&captured.shown));
-            tasks.push(task::spawn("capture", captured.run(first)).into());
+            threads.push(spawn(captured, first)?);
         }
-        Ok(Self { _tasks: tasks })
+        Ok(Self { threads })
     }
 
     /// Ends it. What the last checkpoint does not cover is read again at the next start.
-    pub(crate) fn stop(self) {
-        tracing::info!("the capture of changes ends");
+    pub(crate) async fn stop(self) {
+        let ended = tokio::task::spawn_blocking(move || {
+            for (stop, thread) in self.threads {
+                drop(stop);
+                // Its panic has been told by the standard library.
+                drop(thread.join());
+            }
+        });
+        drop(timeout(LAST, ended).await);
     }
+}
+
+/// Starts the thread of one source.
+fn spawn(captured: Captured, first: Stretch) -> Result<(oneshot::Sender<Infallible>, JoinHandle<()>)> {
+    let runtime = Handle::current();
+    let (stop, stopped) = oneshot::channel();
+    let name = format!("capture-{}", captured.shard);
+    let run = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = captured.run(first) => {}
+                _ = stopped => {}
+            }
+        });
+    };
+    let thread =
+        std::thread::Builder::new().name(name).spawn(run).context("start the thread of a capture")?;
+    Ok((stop, thread))
 }
 
 /// One stretch of a capture: a connection to one primary, and one epoch on the bus.
@@ -118,8 +150,10 @@ impl Captured {
             ..aqueduct_cdc::Options::new(&primary.host, primary.port, user, password, tables)
         };
         let reader = Reader::connect(options, FileStore::new(&self.checkpoint)).await?;
-        let publisher = self.bus.publisher().await.with_context(|| format!("publish {}", self.source.name))?;
-        let heartbeat = self.source.databases.first().map(|database| aqueduct_shop::heartbeat_table(database));
+        let publisher =
+            self.bus.publisher().await.with_context(|| format!("publish {}", self.source.name))?;
+        let heartbeat =
+            self.source.databases.first().map(|database| aqueduct_shop::heartbeat_table(database));
         let options = FeedOptions { heartbeat, ..FeedOptions::default() };
         let level2 = Level2(self.store.clone());
         let (feed, work) = Feed::new(publisher, level2, KeepFile::beside(&self.checkpoint), options).await?;
@@ -145,7 +179,11 @@ impl Captured {
             match ended {
                 Ended::Moved => tracing::info!(source, "the primary is another server: following that"),
                 Ended::Superseded(why) => {
-                    tracing::error!(source, why, "the capture of changes ends here; say `cdc: {{ here: false }}` where another runs");
+                    tracing::error!(
+                        source,
+                        why,
+                        "the capture of changes ends here; say `cdc: {{ here: false }}` where another runs"
+                    );
                     return;
                 }
                 Ended::Failed(why) => {
@@ -158,16 +196,10 @@ impl Captured {
 
     /// Follows one primary until something ends it.
     async fn follow(&self, Stretch { primary, mut reader, mut feed, work }: Stretch) -> Ended {
-        let moved = async {
-            loop {
-                sleep(LOOK_EVERY).await;
-                if self.shards.primary(self.shard).is_ok_and(|now| now != primary) {
-                    return;
-                }
-            }
-        };
+        let moved = moved(self.shards.clone(), self.shard, primary);
+        let read = reader.run(&mut feed);
         tokio::select! {
-            read = reader.run(&mut feed) => match read {
+            read = read => match read {
                 Err(error) => Ended::Failed(error.to_string()),
             },
             worked = work.run() => match worked {
@@ -177,6 +209,13 @@ impl Captured {
             },
             () = moved => Ended::Moved,
         }
+    }
+}
+
+/// Resolves once the shard's primary is another server.
+async fn moved(shards: Shards, shard: u8, primary: Address) {
+    while shards.primary(shard).map_or(true, |now| now == primary) {
+        sleep(LOOK_EVERY).await;
     }
 }
 
@@ -192,14 +231,24 @@ struct Level2(Option<Store>);
 impl Floors for Level2 {
     type Error = aqueduct_cache::l2::Error;
 
-    async fn invalidate(&self, table: &TableName, key: &Key, version: u64) -> std::result::Result<(), Self::Error> {
+    async fn invalidate(
+        &self,
+        table: &TableName,
+        key: &Key,
+        version: u64,
+    ) -> std::result::Result<(), Self::Error> {
         match &self.0 {
             Some(store) => Floors::invalidate(store, table, key, version).await,
             None => Ok(()),
         }
     }
 
-    async fn delete(&self, table: &TableName, key: &Key, version: u64) -> std::result::Result<(), Self::Error> {
+    async fn delete(
+        &self,
+        table: &TableName,
+        key: &Key,
+        version: u64,
+    ) -> std::result::Result<(), Self::Error> {
         match &self.0 {
             Some(store) => Floors::delete(store, table, key, version).await,
             None => Ok(()),
@@ -220,10 +269,21 @@ fn collect(process: &Process, source: String, shown: Shown) {
         snapshot.counters("cdc_changes", "Changed rows told", of(stats.changes));
         snapshot.counters("cdc_records", "Records that the bus acknowledged", of(stats.records));
         snapshot.counters("cdc_floors", "Floors that the second level acknowledged", of(stats.floors));
-        snapshot.counters("cdc_floors_let_go", "Floors let go while the second level was away", of(stats.let_go));
-        snapshot.counters("cdc_level2_failures", "Attempts that the second level did not acknowledge", of(stats.failures));
+        snapshot.counters(
+            "cdc_floors_let_go",
+            "Floors let go while the second level was away",
+            of(stats.let_go),
+        );
+        snapshot.counters(
+            "cdc_level2_failures",
+            "Attempts that the second level did not acknowledge",
+            of(stats.failures),
+        );
         snapshot.gauges("cdc_queue", "Floors that wait for the second level", of(stats.queue));
-        let bumps = stats.bumps.iter().map(|(reason, count)| ([("source", source.as_str()), ("reason", *reason)], *count));
+        let bumps = stats
+            .bumps
+            .iter()
+            .map(|(reason, count)| ([("source", source.as_str()), ("reason", *reason)], *count));
         snapshot.counters("cdc_bumps", "Times whole tables were invalidated", bumps);
     });
 }

@@ -69,7 +69,8 @@ pub(crate) async fn join(
 ) -> Result<Shop> {
     let mut sources = Vec::new();
     for (source, bus) in buses {
-        let changes = bus.subscribe().await.with_context(|| format!("follow the changes of {}", source.name))?;
+        let changes =
+            bus.subscribe().await.with_context(|| format!("follow the changes of {}", source.name))?;
         sources.push(Source { name: source.name.clone(), shards: shards_of(data, source), changes });
     }
     let states: Vec<Bus> = buses.iter().map(|(_, bus)| bus.clone()).collect();

@@ -38,7 +38,10 @@ impl Services {
         let folder = options.data_dir.clone();
         let (shop, capture) = match servers {
             // Blocks for as long as the journal takes to be read; nothing else runs yet.
-            None => (Shop::open(&options, &process.registry, &process.health).map_err(|error| advise(&error))?, None),
+            None => (
+                Shop::open(&options, &process.registry, &process.health).map_err(|error| advise(&error))?,
+                None,
+            ),
             Some(servers) => Box::pin(cluster::start(&options, servers, process)).await?,
         };
         let data = std::path::absolute(&folder).unwrap_or(folder);
@@ -96,7 +99,7 @@ impl Services {
         tracing::info!("closing the store");
         let closed = self.shop.close().await.context("close the store");
         if let Some(capture) = self.capture {
-            capture.stop();
+            capture.stop().await;
         }
         closed
     }

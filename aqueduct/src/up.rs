@@ -71,13 +71,9 @@ async fn serve(
     let mut signals = process::signals()?;
     let mut orders = process::orders()?;
     // The data folder first: for a second `up` that is the thing to hear, not that a port is used.
-    let services = Services::start(
-        system.shop.clone(),
-        system.data.as_ref(),
-        (system.services, "--services"),
-        &process,
-    )
-    .await?;
+    let services =
+        Services::start(system.shop.clone(), system.data.as_ref(), (system.services, "--services"), &process)
+            .await?;
     let started = Admin::bind(system.admin, None).and_then(|admin| {
         let options = system.gateway(services.address());
         let edge = Edge::prepare(options, &system.access_log, &process, Vec::new())?;

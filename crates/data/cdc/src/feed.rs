@@ -19,6 +19,8 @@ mod keep;
 mod level2;
 mod message;
 mod pack;
+#[cfg(feature = "redis")]
+mod redis;
 mod stats;
 
 use std::sync::Arc;
@@ -33,6 +35,8 @@ pub use keep::{Keep, KeepFile, KeepMemory, Kept};
 pub use level2::{Floors, NoLevel2};
 pub use message::{MAX_PAYLOAD, Malformed, Message, decode, encode};
 pub use pack::key_text;
+#[cfg(feature = "redis")]
+pub use redis::l2_key;
 pub use stats::{Gauge, Stats};
 
 use crate::change::{Change, Sink, TableName, Transaction, Version};

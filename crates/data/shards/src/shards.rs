@@ -169,7 +169,10 @@ impl Shards {
         state.primary()?;
         let servers = &core.options.shards[usize::from(shard)].servers;
         let at = state.primary.load(Relaxed);
-        servers.get(at).cloned().ok_or_else(|| Error::NoPrimary { shard, reason: "it was lost just now".to_owned() })
+        servers
+            .get(at)
+            .cloned()
+            .ok_or_else(|| Error::NoPrimary { shard, reason: "it was lost just now".to_owned() })
     }
 
     /// A snapshot of every server, shard by shard.
