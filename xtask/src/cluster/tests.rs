@@ -96,8 +96,8 @@ mod servers {
         assert_eq!(pids(&folder), first, "what runs is left alone");
 
         let yaml = std::fs::read_to_string(folder.join("cluster.yaml")).unwrap();
-        let line = yaml.lines().find(|line| line.contains("primary") && line.ends_with("/shop_3")).unwrap();
-        let port = line.trim_end_matches("/shop_3").rsplit(':').next().unwrap().to_owned();
+        let line = yaml.lines().find(|line| line.contains("database: shop_3")).unwrap();
+        let port = line.split("127.0.0.1:").nth(1).unwrap().split('"').next().unwrap().to_owned();
         let sql = |database: &str, statement: &str| {
             let mut client = Command::new("mariadb");
             client.args(["--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--user=root", "-NB"]);

@@ -185,3 +185,6 @@ impl Sink for Feed {
         self.gauge.inner().settled.load(Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests;
