@@ -10,8 +10,6 @@
 //! visible, and a reader who knew the new epoch could fill in the old row. It waits until two beats of one instance
 //! were seen behind what was let go. The second could only be written when the first was visible, since both change the same row, and
 //! everything before the first in the binlog became visible before it.
-//!
-//! **Tables without a version column** get one here: [`stamp`], the place of the record in the stream.
 
 mod bus;
 mod epochs;
@@ -77,18 +75,11 @@ impl Default for FeedOptions {
     }
 }
 
-/// The version of a change whose table has none: later records have higher ones, in later epochs too, as these are times in
-/// milliseconds. A load under a lease takes the floor's for its own, and must read what is committed: with a locking
-/// read of the primary.
-pub fn stamp(epoch: u64, seq: u64) -> u64 {
-    (epoch << 20).saturating_add(seq)
-}
-
-/// The least version that is not stale after a change. `stamp` is that of its record.
-pub fn floor(change: &Change, stamp: u64) -> u64 {
+/// The least version that is not stale after a change; 0 when its table has none, and what is cached tells nothing.
+pub fn floor(change: &Change) -> u64 {
     match change.version {
         Version::Exact(version) => version.saturating_add(u64::from(change.tombstone)),
-        Version::Bounded => stamp,
+        Version::Bounded => 0,
     }
 }
 

@@ -24,8 +24,7 @@ use crate::feed::{self, Epochs, Message};
 
 /// What a process does with what it hears of one source. The calls come one after the other and must not block.
 pub trait Apply: Send {
-    /// A row has changed: what is below `floor` is stale. For a table without versions `floor` is the feed's
-    /// [`stamp`](feed::stamp).
+    /// A row has changed: what is below `floor` is stale. For a table without versions it is 0: everything of the row is.
     fn fence(&mut self, change: &Change, floor: u64);
     /// Everything of some tables is stale, in memory as well as below `epoch` in the second level.
     fn bump(&mut self, bump: &EpochBump, epoch: u64);
@@ -187,10 +186,7 @@ impl<R: Subscribe, A: Apply> Follower<R, A> {
 
     fn message(&mut self, message: &Message, record: &Record) {
         match message {
-            Message::Change(change) => {
-                let stamp = feed::stamp(record.epoch, record.seq);
-                self.apply.fence(change, feed::floor(change, stamp));
-            }
+            Message::Change(change) => self.apply.fence(change, feed::floor(change)),
             Message::Bump { bump, epoch } => self.apply.bump(bump, *epoch),
             Message::Beat { instance, beat } if *instance == self.instance => self.beat(*beat, record.seq),
             Message::Beat { .. } => {}
@@ -246,3 +242,6 @@ impl<R: Subscribe, A: Apply> Follower<R, A> {
         self.gauge.0.gaps.fetch_add(1, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,7 +149,7 @@ impl<B: Publish, K: Keep> Bus<B, K> {
         let epoch = self.publish.epoch();
         let mut entries: Vec<_> = (first..)
             .zip(packed)
-            .map(|(seq, it)| Entry::new(Place { epoch, seq }, it.settles, &it.changes, !it.beats.is_empty()))
+            .map(|(seq, it)| Entry::new(Place { epoch, seq }, it.settles, it.changes, !it.beats.is_empty()))
             .collect();
         if let Some(entry) = entries.last_mut() {
             entry.settles = last;

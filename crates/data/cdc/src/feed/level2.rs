@@ -12,13 +12,13 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::stats::{Gauge, Inner};
-use super::{FeedOptions, floor, stamp};
+use super::{FeedOptions, floor};
 use crate::change::{Change, Key, TableName, Version};
 
 /// Floors that are brought to the second level before the queue is looked at again.
 const AT_ONCE: usize = 2048;
 
-/// The second level, as far as a feed needs it. Both may be repeated, and are until they succeed.
+/// The second level, as far as a feed needs it. Everything may be repeated, and is until it succeeds.
 pub trait Floors: Send + Sync {
     /// Why it was not done, or may not have been.
     type Error: Display + Send;
@@ -38,6 +38,9 @@ pub trait Floors: Send + Sync {
         key: &Key,
         version: u64,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// The row, of a table without versions, has changed: what is there goes, and so does what is being loaded.
+    fn mark(&self, table: &TableName, key: &Key) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
 /// For those who have no second level.
@@ -54,6 +57,10 @@ impl Floors for NoLevel2 {
     async fn delete(&self, _: &TableName, _: &Key, _: u64) -> Result<(), Infallible> {
         Ok(())
     }
+
+    async fn mark(&self, _: &TableName, _: &Key) -> Result<(), Infallible> {
+        Ok(())
+    }
 }
 
 /// Where in the stream something stands.
@@ -63,39 +70,20 @@ pub(crate) struct Place {
     pub(crate) seq: u64,
 }
 
-#[derive(Clone, Debug)]
-struct Floor {
-    table: Arc<TableName>,
-    key: Key,
-    /// Not older than this is what is not stale.
-    least: u64,
-    /// The version with which it was deleted.
-    deleted: Option<u64>,
-}
-
 /// The floors of a record.
 #[derive(Debug, Default)]
 pub(crate) struct Entry {
     place: Option<Place>,
     /// See [`Packed::settles`](super::pack::Packed::settles).
     pub(crate) settles: u64,
-    floors: Vec<Floor>,
+    floors: Vec<Arc<Change>>,
     beat: bool,
 }
 
 impl Entry {
-    pub(crate) fn new(place: Place, settles: u64, changes: &[Change], beat: bool) -> Self {
-        let stamp = stamp(place.epoch, place.seq);
-        let floors = changes.iter().map(|change| Floor {
-            table: Arc::clone(&change.table),
-            key: change.key.clone(),
-            least: floor(change, stamp),
-            deleted: match change.version {
-                Version::Exact(version) if change.tombstone => Some(version),
-                _ => None,
-            },
-        });
-        Self { place: Some(place), settles, floors: floors.collect(), beat }
+    pub(crate) fn new(place: Place, settles: u64, changes: Vec<Change>, beat: bool) -> Self {
+        let floors = changes.into_iter().map(Arc::new).collect();
+        Self { place: Some(place), settles, floors, beat }
     }
 
     pub(crate) fn empty(settles: u64) -> Self {
@@ -253,20 +241,21 @@ impl<F: Floors> Worker<F> {
             if entries.is_empty() {
                 return;
             }
-            self.bring(&latest(&entries)).await;
+            self.bring(latest(&entries)).await;
             self.level2.done(&entries);
         }
     }
 
-    async fn bring(&self, floors: &[&Floor]) {
-        let mut left = floors.to_vec();
+    async fn bring(&self, floors: Vec<Arc<Change>>) {
         let gauge = self.level2.gauge();
+        let count = floors.len() as u64;
+        let mut left = floors;
         while !left.is_empty() {
             let mut failed = Vec::new();
             let mut attempts =
-                stream::iter(left).map(|floor| self.attempt(floor)).buffer_unordered(self.concurrent);
+                stream::iter(left).map(|change| self.attempt(change)).buffer_unordered(self.concurrent);
             while let Some(attempt) = attempts.next().await {
-                failed.extend(attempt.err());
+                failed.extend(attempt);
             }
             gauge.failures.fetch_add(failed.len() as u64, Relaxed);
             gauge.failing.store(!failed.is_empty(), Relaxed);
@@ -276,32 +265,33 @@ impl<F: Floors> Worker<F> {
                 sleep(self.retry).await;
             }
         }
-        gauge.floors.fetch_add(floors.len() as u64, Relaxed);
+        gauge.floors.fetch_add(count, Relaxed);
     }
 
-    async fn attempt<'a>(&self, floor: &'a Floor) -> Result<(), &'a Floor> {
-        let Floor { table, key, least, deleted } = floor;
-        let done = match deleted {
-            Some(version) => self.floors.delete(table, key, *version).await,
-            None => self.floors.invalidate(table, key, *least).await,
+    /// Returns what must be attempted again.
+    async fn attempt(&self, change: Arc<Change>) -> Option<Arc<Change>> {
+        let Change { table, key, version, tombstone } = &*change;
+        let done = match version {
+            Version::Exact(version) if *tombstone => self.floors.delete(table, key, *version).await,
+            Version::Exact(version) => self.floors.invalidate(table, key, *version).await,
+            Version::Bounded => self.floors.mark(table, key).await,
         };
-        done.map_err(|error| {
-            if !self.level2.gauge().failing.swap(true, Relaxed) {
-                tracing::warn!(%error, "the second level did not take a floor; trying again until it does");
-            }
-            floor
-        })
+        let error = done.err()?;
+        if !self.level2.gauge().failing.swap(true, Relaxed) {
+            tracing::warn!(%error, "the second level did not take a floor; trying again until it does");
+        }
+        Some(change)
     }
 }
 
-/// One floor a key: the last, which is the highest unless a row was created again below its tombstone.
-fn latest(entries: &[Entry]) -> Vec<&Floor> {
-    let mut latest: HashMap<(&TableName, &Key), &Floor> = HashMap::new();
-    for floor in entries.iter().flat_map(|entry| &entry.floors) {
-        let held = latest.entry((&floor.table, &floor.key)).or_insert(floor);
-        if floor.least >= held.least {
-            *held = floor;
+/// One a key: the last, which is the highest unless a row was created again below its tombstone.
+fn latest(entries: &[Entry]) -> Vec<Arc<Change>> {
+    let mut latest: HashMap<(&TableName, &Key), &Arc<Change>> = HashMap::new();
+    for change in entries.iter().flat_map(|entry| &entry.floors) {
+        let held = latest.entry((&change.table, &change.key)).or_insert(change);
+        if floor(change) >= floor(held) {
+            *held = change;
         }
     }
-    latest.into_values().collect()
+    latest.into_values().map(Arc::clone).collect()
 }

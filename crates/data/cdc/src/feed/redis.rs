@@ -1,6 +1,6 @@
 //! The second level that `aqueduct-cache` keeps in a Redis Cluster (feature `redis`).
 
-use aqueduct_cache::l2::{Error, Key as L2Key, Store};
+use aqueduct_cache::l2::{Backend, Error, Key as L2Key, Store};
 
 use super::{Floors, key_text};
 use crate::change::{Key, TableName};
@@ -14,7 +14,7 @@ pub fn l2_key(table: &TableName, key: &Key) -> Result<L2Key, Error> {
     L2Key::new(&table.to_string(), &key_text(key))
 }
 
-impl Floors for Store {
+impl<B: Backend> Floors for Store<B> {
     type Error = Error;
 
     async fn invalidate(&self, table: &TableName, key: &Key, version: u64) -> Result<(), Error> {
@@ -25,5 +25,10 @@ impl Floors for Store {
     async fn delete(&self, table: &TableName, key: &Key, version: u64) -> Result<(), Error> {
         let Ok(key) = l2_key(table, key) else { return Ok(()) };
         Self::delete(self, &key, version).await
+    }
+
+    async fn mark(&self, table: &TableName, key: &Key) -> Result<(), Error> {
+        let Ok(key) = l2_key(table, key) else { return Ok(()) };
+        Self::mark(self, &key).await
     }
 }
