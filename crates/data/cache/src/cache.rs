@@ -306,7 +306,9 @@ where
     /// caller came, and what was committed meanwhile may not have been announced.
     fn is_outdated(&self, flight: &Flight<V, E>, arrival: Arrival, until: Nanos) -> bool {
         let current = flight.departure.sighted && arrival.at < until;
-        !current && self.plus_delta(flight.departure.began) < arrival.at
+        !current
+            && self.plus_delta(flight.departure.began) < arrival.at
+            && !self.is_broken(Mutation::JoinOutdated)
     }
 
     /// Begins a refresh, unless a load is under way, the entry is gone, or too many loads are running.
@@ -367,7 +369,8 @@ where
                     AsOf::Load => None,
                     AsOf::Since(at) => {
                         let until = self.plus_delta(self.clock.nanos_at(at));
-                        arrival.filter(|arrival| until < arrival.at).map(|_| at.elapsed())
+                        let outdated = |arrival: &Arrival| until < arrival.at;
+                        arrival.filter(outdated).map(|_| at.elapsed())
                     }
                     AsOf::Stale(at) => Some(at.elapsed()),
                 };

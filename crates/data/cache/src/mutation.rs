@@ -16,6 +16,8 @@ pub(crate) enum Mutation {
     RefreshRenewsOldValue,
     /// A flush leaves running loads joinable and their results valid.
     FlushForgetsLoads,
+    /// A caller joins a load that began long ago, while nothing vouches for what it missed.
+    JoinOutdated,
     /// Entries go out unmarked whatever the watermark is.
     NoWatermark,
     /// What a lower level gave is kept although a floor that may concern it is forgotten.

@@ -1,6 +1,8 @@
 //! Random histories of writes, fences, reads, landings and flushes against a model of what a reader may see, and the
 //! proof that the model notices each promise broken on purpose.
 
+mod currency;
+
 use crate::{Answer, Cache, Error, Loaded, mutation::Mutation};
 use proptest::{
     prelude::*,

@@ -5,7 +5,7 @@ local new, epoch, token = ARGV[2], ARGV[3], ARGV[5]
 local bounded = new == ''
 if bounded then
     new = digits(clock[1] * 1000000 + clock[2])
-    if new < version then new = version end
+    if version > new then new = version end
 end
 local loaded = digits(now - ARGV[7])
 local function write(kind, number)

@@ -373,12 +373,11 @@ where
         R: Future<Output = Result<Loaded<V>, E>> + Send,
         E: Send,
     {
-        let loaded = match timeout(self.options.queue, self.beside.acquire()).await {
-            Ok(Ok(_place)) => self.read_primary(read, read.least).await,
-            _ => {
-                count(&self.counters.overloaded);
-                Err(TierError::Overloaded(self.options.bypass))
-            }
+        let loaded = if let Ok(Ok(_place)) = timeout(self.options.queue, self.beside.acquire()).await {
+            self.read_primary(read, read.least).await
+        } else {
+            count(&self.counters.overloaded);
+            Err(TierError::Overloaded(self.options.bypass))
         };
         match loaded {
             Ok(loaded) => Ok(loaded),

@@ -7,3 +7,4 @@ mod hit_rate;
 mod single_flight;
 mod source;
 mod stress;
+mod watermarks;
