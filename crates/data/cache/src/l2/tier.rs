@@ -402,3 +402,6 @@ where
         found.inspect(|_| count(&self.counters.stale))
     }
 }
+
+#[cfg(test)]
+mod tests;
