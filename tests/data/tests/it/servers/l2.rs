@@ -1,51 +1,17 @@
 //! The cache's second level on a real Redis Cluster.
 
+use std::process::Command;
 use std::time::Duration;
 
 use aqueduct_cache::l2::{
-    Cluster, Entry, Error, Filled, Found, HEADER, Key, Leased, Mutation, Options, Refused, State, Store,
-    Stored, Token,
+    Backend, Call, Cluster, Entry, Error, Filled, Found, HEADER, Key, Leased, Mutation, Options, Refused,
+    Script, State, Store, Stored, Value,
 };
-use aqueduct_kit::Scratch;
 use aqueduct_kit::process::within;
 use aqueduct_kit::redis::RedisCluster;
+use aqueduct_kit::{Port, Process, Scratch};
 
-const TTL: Duration = Duration::from_mins(1);
-
-/// The servers answer late when all tests run at once: a time limit is no part of what is tested here.
-fn patient() -> Options {
-    Options { timeout: within(10), lease: Duration::from_secs(30), ..Options::default() }
-}
-
-fn nodes(cluster: &RedisCluster) -> Vec<String> {
-    cluster.addresses().iter().map(|address| format!("redis://{address}")).collect()
-}
-
-async fn broken(cluster: &RedisCluster, mutation: Option<Mutation>) -> Store {
-    match mutation {
-        Some(mutation) => {
-            let backend = Cluster::connect(&nodes(cluster), &patient()).await.unwrap();
-            Store::broken(backend, patient(), mutation).unwrap()
-        }
-        None => Store::connect(&nodes(cluster), patient()).await.unwrap(),
-    }
-}
-
-fn key(pk: &str) -> Key {
-    Key::new("orders", pk).unwrap()
-}
-
-fn row(version: u64) -> Entry {
-    let data = Some(version.to_string().into_bytes());
-    Entry { version, data, fresh: Duration::from_secs(30), age: Duration::ZERO }
-}
-
-async fn token(store: &Store, key: &Key) -> Token {
-    match store.lease(key).await.unwrap() {
-        Leased::Load { token, .. } => token,
-        other => panic!("no lease of {key:?}: {other:?}"),
-    }
-}
+use super::{TTL, broken, key, nodes, on, patient, row, token};
 
 async fn fill(store: &Store, key: &Key, version: u64) -> Filled {
     let token = token(store, key).await;
@@ -148,10 +114,6 @@ async fn a_failover_makes_the_old_masters_entries_and_leases_worthless() {
     assert_eq!(live(&store, &row_key).await, Some(9));
 }
 
-fn on(cluster: &RedisCluster, key: &Key) -> usize {
-    cluster.master_of(cluster.slot_of(key.name()).unwrap()).unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cluster_keeps_what_the_store_promises() {
     let scratch = Scratch::new("l2");
@@ -162,6 +124,10 @@ async fn the_cluster_keeps_what_the_store_promises() {
     many_keys_are_read_at_once(&store).await;
     poison_is_removed(&store, &cluster).await;
     an_earlier_epoch_is_a_miss(&store).await;
+    a_change_without_a_version_ends_the_lease(&store).await;
+    what_cannot_be_decoded_leaves_its_floor(&store).await;
+    a_lease_whose_answer_was_lost_is_granted_again(&cluster).await;
+    a_lease_that_is_given_back_is_free(&store).await;
     let large = Entry { data: Some(vec![0; (1 << 20) + 1]), ..row(1) };
     let held = token(&store, &key("large")).await;
     let error = store.fill(&key("large"), &held, &large, TTL).await.unwrap_err().to_string();
@@ -175,7 +141,7 @@ async fn one_of_many_gets_the_lease(store: &Store) {
     let loads = all.iter().filter(|leased| matches!(leased, Leased::Load { .. })).count();
     let waits = all.iter().filter(|leased| matches!(leased, Leased::Wait { stale: None, .. })).count();
     assert_eq!((loads, waits), (1, 2), "{all:?}");
-    let forged = Token::clone(&token(store, &self::key("another")).await);
+    let forged = token(store, &self::key("another")).await;
     let filled = store.fill(&key, &forged, &row(1), TTL).await.unwrap();
     assert_eq!(filled, Filled::Refused(Refused::NoLease));
 }
@@ -226,7 +192,7 @@ async fn poison_is_removed(store: &Store, cluster: &RedisCluster) {
     let floor = Stored { state: State::Floor, version: 1, soft: 0, loaded: 0, epoch: 0, stamp, data: b"" };
     let floor = String::from_utf8(floor.encode()).unwrap();
     assert_eq!(floor.len(), HEADER);
-    // Garbage; a number that only Rust finds too large; data behind a floor.
+    // Garbage; a number above 2^64; data behind a floor, which only Rust finds amiss.
     let huge = floor.replacen("00000000000000000001", "99999999999999999999", 1);
     for (poison, count) in ["garbage", &huge, &format!("{floor}data")].into_iter().zip(1..) {
         let key = key("poison");
@@ -254,6 +220,119 @@ async fn an_earlier_epoch_is_a_miss(store: &Store) {
     assert_eq!(live(store, &old).await, Some(1), "a reader that is behind may see what is newer");
     store.invalidate(&new, 2).await.unwrap();
     assert_eq!(fill(store, &old, 2).await, Filled::Refused(Refused::OldEpoch));
+}
+
+async fn a_change_without_a_version_ends_the_lease(store: &Store) {
+    let key = key("bounded");
+    let held = token(store, &key).await;
+    store.mark(&key).await.unwrap();
+    let filled = store.fill_bounded(&key, &held, &row(0), TTL).await.unwrap();
+    assert_eq!(filled, Filled::Refused(Refused::NoLease), "it may have read before the change");
+    let Found::Floor(first) = store.get(&key).await.unwrap() else { panic!("no floor") };
+    let held = token(store, &key).await;
+    assert_eq!(store.fill_bounded(&key, &held, &row(0), TTL).await.unwrap(), Filled::Stored);
+    let Found::Live(entry) = store.get(&key).await.unwrap() else { panic!("no entry") };
+    assert!(entry.version > first, "the version goes up");
+    store.mark(&key).await.unwrap();
+    let Found::Floor(second) = store.get(&key).await.unwrap() else { panic!("the entry outlived a change") };
+    assert!(second > entry.version);
+    // Never below what is known, whatever the clock says.
+    store.invalidate(&key, u64::MAX - 1).await.unwrap();
+    store.mark(&key).await.unwrap();
+    assert_eq!(store.get(&key).await.unwrap(), Found::Floor(u64::MAX - 1));
+}
+
+async fn what_cannot_be_decoded_leaves_its_floor(store: &Store) {
+    let key = key("undecodable");
+    assert_eq!(fill(store, &key, 5).await, Filled::Stored);
+    store.discard(&key, 4).await.unwrap();
+    assert_eq!(live(store, &key).await, Some(5), "another entry than the one that was read");
+    store.discard(&key, 5).await.unwrap();
+    assert_eq!(store.get(&key).await.unwrap(), Found::Floor(5));
+    assert!(matches!(store.lease(&key).await.unwrap(), Leased::Load { least: 5, .. }));
+}
+
+/// Asks everything twice, as a client does that lost the first answer.
+#[derive(Clone)]
+struct Twice(Cluster);
+
+impl Backend for Twice {
+    async fn run(&self, script: &Script, calls: &[Call]) -> Result<Vec<Value>, Error> {
+        self.0.run(script, calls).await?;
+        self.0.run(script, calls).await
+    }
+}
+
+async fn a_lease_whose_answer_was_lost_is_granted_again(cluster: &RedisCluster) {
+    let backend = Twice(Cluster::connect(&nodes(cluster), &patient()).await.unwrap());
+    let store = Store::over(backend, patient()).unwrap();
+    let key = key("twice-asked");
+    assert!(matches!(store.lease(&key).await.unwrap(), Leased::Load { .. }));
+    assert!(matches!(store.lease(&key).await.unwrap(), Leased::Wait { .. }), "another one is not");
+}
+
+async fn a_lease_that_is_given_back_is_free(store: &Store) {
+    let key = key("given-back");
+    let held = token(store, &key).await;
+    let another = token(store, &self::key("kept")).await;
+    store.release(&key, &another).await.unwrap();
+    assert!(matches!(store.lease(&key).await.unwrap(), Leased::Wait { .. }));
+    store.release(&key, &held).await.unwrap();
+    token(store, &key).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_moves_takes_its_versions_along() {
+    let scratch = Scratch::new("l2");
+    let cluster = RedisCluster::start(&scratch).unwrap();
+    let store = broken(&cluster, None).await;
+    let moved = key("moved");
+    assert_eq!(fill(&store, &moved, 9).await, Filled::Stored);
+    let slot = cluster.slot_of(moved.name()).unwrap();
+    let from = cluster.master_of(slot).unwrap();
+    let to = (0..cluster.nodes.len()).find(|to| *to != from && !replica(&cluster, *to)).unwrap();
+    let [source, target] = [from, to].map(|node| cluster.cli(node, &["CLUSTER", "MYID"]).unwrap());
+    let slot = slot.to_string();
+    cluster.cli(to, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &source]).unwrap();
+    cluster.cli(from, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &target]).unwrap();
+    // Half way: the entry is here, its lease would be there. An error tells so, and nothing is lost.
+    store.get(&moved).await.unwrap();
+    let half = store.invalidate(&moved, 10).await;
+    let port = cluster.nodes[to].port().to_string();
+    cluster.cli(from, &["MIGRATE", "127.0.0.1", &port, moved.name(), "0", "5000"]).unwrap();
+    for node in [to, from] {
+        cluster.cli(node, &["CLUSTER", "SETSLOT", &slot, "NODE", &target]).unwrap();
+    }
+    cluster.wait_whole(within(30)).unwrap();
+    let known = if half.is_ok() { 10 } else { 9 };
+    // Another master's stamp: nothing of it is answered, and its version is known.
+    let found = store.get(&moved).await.unwrap();
+    assert!(matches!(found, Found::Miss | Found::Floor(10)), "{found:?}");
+    let Leased::Load { token, least, stale } = store.lease(&moved).await.unwrap() else { panic!("no lease") };
+    assert_eq!((least, stale), (known, None));
+    let filled = store.fill(&moved, &token, &row(known - 1), TTL).await.unwrap();
+    assert_eq!(filled, Filled::Refused(Refused::Behind { least: known }));
+    assert_eq!(store.fill(&moved, &token, &row(10), TTL).await.unwrap(), Filled::Stored);
+    assert_eq!(live(&store, &moved).await, Some(10));
+}
+
+fn replica(cluster: &RedisCluster, node: usize) -> bool {
+    cluster.cli(node, &["ROLE"]).unwrap().starts_with("slave")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_no_cluster_is_refused_with_what_to_do() {
+    let scratch = Scratch::new("l2");
+    let port = Port::free();
+    let number = port.number().to_string();
+    let mut command = Command::new("redis-server");
+    command.current_dir(scratch.path()).args(["--port", &number, "--bind", "127.0.0.1", "--save", ""]);
+    let mut server = Process::start("redis-server", &mut command).unwrap();
+    server.wait_port(port.address(), within(30)).unwrap();
+    let address = format!("redis://{}", port.address());
+    let error = Store::connect(&[address], patient()).await.unwrap_err();
+    assert!(error.kind() == "no_cluster" && error.to_string().contains("cluster-enabled yes"), "{error}");
+    server.kill().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -215,6 +215,38 @@ async fn what_overtakes_a_load_makes_it_load_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_overtook_a_load_is_what_the_primary_is_asked_for() {
+    let world = World::new();
+    let asked = std::sync::Mutex::new(Vec::new());
+    let loaded = world.tier.load("7", 0, ANY, async |least| {
+        asked.lock().unwrap().push(least);
+        if asked.lock().unwrap().len() == 1 {
+            world.primary.version.store(2, SeqCst);
+            world.primary.late.store(2, SeqCst);
+            world.store.invalidate(&key(), 2).await.unwrap();
+        }
+        world.primary.read().await
+    });
+    assert_eq!(loaded.await.unwrap(), read(2, AsOf::Load));
+    assert_eq!((asked.lock().unwrap().clone(), world.tier.stats().behind), (vec![0, 2, 2], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_of_a_longer_life_than_ours_is_not_answered_stale_past_our_hard_deadline() {
+    let world = World::new();
+    world.load(ANY).await.unwrap();
+    world.primary.fails.store(1, SeqCst);
+    let minute = Duration::from_mins(1);
+    let options = TierOptions { fresh: minute, hard: minute, ..TierOptions::default() };
+    let tier = Tier::<Row, _>::new(world.store.clone(), "orders", Plain, options).unwrap();
+    for (seconds, stale) in [(301, false), (0, true)] {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        let tier = if stale { &world.tier } else { &tier };
+        assert_eq!(tier.load("7", 0, ANY, |_| world.primary.read()).await.is_ok(), stale);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_second_level_that_is_behind_the_callers_floor_is_told() {
     let world = World::new();
     world.load(ANY).await.unwrap();
