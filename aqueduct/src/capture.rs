@@ -254,6 +254,13 @@ impl Floors for Level2 {
             None => Ok(()),
         }
     }
+
+    async fn mark(&self, table: &TableName, key: &Key) -> std::result::Result<(), Self::Error> {
+        match &self.0 {
+            Some(store) => Floors::mark(store, table, key).await,
+            None => Ok(()),
+        }
+    }
 }
 
 /// Shows how far the capture of a source is.

@@ -183,6 +183,8 @@ impl Cluster {
             bail!("the state names no primary and replica")
         };
         replica.follow(primary.port())?;
+        // By this the primary is told from its replicas.
+        replica.sql("SET GLOBAL read_only=1")?;
         for database in DATABASES {
             primary.sql(&format!("CREATE DATABASE IF NOT EXISTS {database}"))?;
         }
@@ -246,7 +248,7 @@ fn up(folder: &Path) -> Result<()> {
     fs::write(&file, addresses::yaml(&cluster.state.servers)).context("write the addresses")?;
     show(&cluster);
     anstream::println!(
-        "\nTheir addresses are in {}. End them with `cargo xtask cluster down`.",
+        "\nTheir addresses are in {0}. The whole system on them:\n\n  cargo run --release -- up --config {0}\n\nEnd them with `cargo xtask cluster down`.",
         file.display()
     );
     Ok(())

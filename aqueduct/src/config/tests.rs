@@ -55,6 +55,7 @@ fn folder(text: impl AsRef<[u8]>) -> TempDir {
     fs::write(folder.path().join("shop.pb"), DESCRIPTOR_SET).unwrap();
     fs::write(folder.path().join("keys.json"), KEYS).unwrap();
     fs::write(folder.path().join("claims.key"), format!("{}\n", "k".repeat(32))).unwrap();
+    fs::write(folder.path().join("db.secret"), "secret").unwrap();
     fs::write(folder.path().join("c.yaml"), text).unwrap();
     folder
 }

@@ -103,7 +103,8 @@ fn the_documentation_shows_every_key_with_its_default() {
 
     let text = whole("# Every key of the whole system's file");
     let (absent, options) = absent_keys(text, "system");
-    assert_eq!(absent, Vec::<String>::new());
+    // Those of real servers have a page of their own.
+    assert_eq!(absent, ["data.mysql", "data.redis", "data.bus", "data.cdc", "data.staleness"]);
     assert_eq!((options.limits, options.timeouts), (Limits::default(), Timeouts::default()));
     let folder = folder(text);
     let mut system = read_system(&folder.path().join("c.yaml")).unwrap();
@@ -111,6 +112,26 @@ fn the_documentation_shows_every_key_with_its_default() {
     system.shop.data_dir.clone_from(&default.shop.data_dir);
     assert_eq!(format!("{:?}", system.shop), format!("{:?}", default.shop));
     assert_eq!((system.services, system.admin), (default.services, default.admin));
+}
+
+#[test]
+fn the_page_of_the_data_layer_shows_every_key_with_its_default() {
+    let text = blocks(include_str!("../../../../docs/data.md")).next().unwrap();
+    let folder = folder(text);
+    let problems = Problems::default();
+    let root = tree::parse(text, &problems).unwrap();
+    let fields = Value::root(&root, &problems).fields("").unwrap();
+    let data = system::read(fields, Source { base: folder.path(), problems: &problems }).data.unwrap();
+    let absent: Vec<String> =
+        problems.absent.borrow().iter().filter(|key| key.starts_with("data.")).cloned().collect();
+    let mut problems = problems.into_sorted().into_iter();
+    assert!(problems.next().is_none(), "{text}");
+    // Other places for a secret.
+    assert!(absent.iter().all(|key| key.ends_with("password.env")), "{absent:?}");
+    assert_eq!((data.staleness, data.bus.replicas), (std::time::Duration::from_secs(1), 1));
+    let default = super::super::data::CdcFile::default();
+    assert_eq!((data.cdc.here, data.cdc.server_id), (default.here, default.server_id));
+    assert_eq!(data.sources().len(), 2);
 }
 
 proptest! {

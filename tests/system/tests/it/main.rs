@@ -17,6 +17,7 @@ mod site;
 mod steady;
 
 mod bad_input;
+mod cluster;
 mod crash;
 mod durable;
 mod gateway_alone;

@@ -1,0 +1,7 @@
+//! What holds with real servers.
+
+mod bad_input;
+mod crash;
+mod outage;
+mod same;
+mod tokens;
