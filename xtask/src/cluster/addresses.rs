@@ -26,7 +26,7 @@ pub(crate) fn yaml(servers: &[Entry]) -> String {
     };
     let databases = of(|kind| *kind == Kind::Mariadb);
     let mut text = String::from(
-        "# Written by `cargo xtask cluster up`, which writes it anew each time.\ndata:\n  mysql:\n    user: root\n    shards:\n",
+        "# Written by `cargo xtask cluster up`, which writes it anew each time.\ndata:\n  dir: aqueduct-data\n  mysql:\n    user: root\n    shards:\n",
     );
     for database in DATABASES {
         line(&mut text, &format!("      - {{ database: {database}, servers: {databases} }}"));

@@ -14,6 +14,7 @@ fn the_addresses_are_plain_yaml() {
     let expect = "\
 # Written by `cargo xtask cluster up`, which writes it anew each time.
 data:
+  dir: aqueduct-data
   mysql:
     user: root
     shards:

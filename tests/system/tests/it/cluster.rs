@@ -42,11 +42,13 @@ impl Below {
     /// The section `data`, and `more` before it.
     fn yaml(&self, more: &str) -> String {
         let mut text = format!("{more}\ndata:\n  mysql:\n    user: root\n    shards:\n");
-        let servers = format!("[\"127.0.0.1:{}\", \"127.0.0.1:{}\"]", self.primary.port(), self.replica.port());
+        let servers =
+            format!("[\"127.0.0.1:{}\", \"127.0.0.1:{}\"]", self.primary.port(), self.replica.port());
         for shard in 0..4 {
             writeln!(text, "      - {{ database: shop_{shard}, servers: {servers} }}").unwrap();
         }
-        let nodes: Vec<String> = self.redis.addresses().iter().map(|address| format!("\"{address}\"")).collect();
+        let nodes: Vec<String> =
+            self.redis.addresses().iter().map(|address| format!("\"{address}\"")).collect();
         writeln!(text, "  redis: {{ nodes: [{}] }}", nodes.join(", ")).unwrap();
         writeln!(text, "  bus: {{ servers: [\"127.0.0.1:{}\"] }}", self.nats.port()).unwrap();
         text

@@ -22,7 +22,11 @@ fn servers_that_cannot_be_used_are_told_at_the_start() {
     let yaml = below.yaml("");
     below.primary.sql("CREATE USER poor IDENTIFIED BY 'secret'").unwrap();
 
-    check("unfit-login", &yaml.replace("user: root", "user: nobody"), &["refuses user \"nobody\"", "password"]);
+    check(
+        "unfit-login",
+        &yaml.replace("user: root", "user: nobody"),
+        &["refuses user \"nobody\"", "password"],
+    );
     check("unfit-grants", &yaml.replace("user: root", "user: poor"), &["refuses user \"poor\""]);
     check("unfit-database", &yaml.replace("shop_3", "shop_9"), &["has no such database", "create it"]);
     // A server of another kind in the place of Redis and of the bus.
@@ -49,5 +53,8 @@ fn servers_that_cannot_be_used_are_told_at_the_start() {
 
     below.primary.sql("ALTER TABLE shop_2.orders_05 DROP COLUMN version").unwrap();
     let (_, printed) = fails(&mut site.command());
-    assert!(printed.contains("schema of") && printed.contains("shop_2") && printed.contains("version"), "{printed}");
+    assert!(
+        printed.contains("schema of") && printed.contains("shop_2") && printed.contains("version"),
+        "{printed}"
+    );
 }

@@ -15,7 +15,8 @@ fn story(site: &Site) -> Vec<String> {
     let id = good(&placed).id;
     let mut tell = |what: &str, answer: &Response| {
         // The entries of a map have no order in JSON; a Value has.
-        let json: Vec<Value> = answer.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let json: Vec<Value> =
+            answer.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let text = serde_json::to_string(&json).unwrap().replace(&id.to_string(), "ID");
         told.push(format!("{what}: {} {text}", answer.status()));
     };
