@@ -64,9 +64,9 @@ fn orders_are_answered_as_on_the_embedded_store() {
 
 /// Pages, over two users of different shards.
 fn lists(shop: &mut Shop) {
-    let of = |shop: &mut Shop, user| (0..7).map(|_| shop.create(user).id).rev().collect::<Vec<_>>();
     for user in [21, 22, 23] {
-        let placed = of(shop, user);
+        let mut placed: Vec<i64> = (0..7).map(|_| shop.create(user).id).collect();
+        placed.reverse();
         for size in [1, 3, 7, 50] {
             let found: Vec<i64> = shop.list(user, size).iter().map(|order| order.id).collect();
             assert_eq!(found, placed, "by pages of {size}");
