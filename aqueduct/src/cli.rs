@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Gateway(GatewayArgs),
     /// Runs the order service alone (gRPC), on its embedded store
     Serve(ServeArgs),
+    /// Tells the changes of MariaDB to the caches: reads its binlog, writes to NATS and to Redis
+    Cdc(CdcArgs),
     /// Reports everything that is wrong with a configuration file, with line and column
     Check(CheckArgs),
 }
@@ -144,6 +146,33 @@ pub(crate) struct ServeArgs {
     /// Where the services listen (gRPC)
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:50051", value_parser = address_text)]
     pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+/// Flags of `cdc`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  aqueduct cdc --config cluster.yaml
+  aqueduct cdc --config target/cluster/cluster.yaml      after `cargo xtask cluster up`
+  aqueduct cdc --config cluster.yaml --admin 127.0.0.1:9902
+
+The file is that of `aqueduct up`; of it, only the section `data` is used:
+  data:
+    dir: /var/lib/aqueduct                               # the checkpoints are in its folder `cdc`
+    mysql: { user: cdc, password: { env: DB_PASSWORD }, shards: [{ database: shop_0, servers: [\"db:3306\"] }] }
+    redis: { nodes: [\"redis:7000\"] }                     # without it, there is no second level
+    bus: { servers: [\"nats:4222\"] }
+    cdc: { tables: [{ table: shop_0.orders_*, version: version }] }
+
+One runs at a time: a second one ends the first. SIGTERM ends it after its checkpoint is saved; whatever else ends it loses
+nothing, since the next one goes on at the checkpoint.
+Exit code 0: it was asked to stop. 1: a server or a checkpoint cannot be used. 2: the command line or the file is wrong.")]
+pub(crate) struct CdcArgs {
+    /// The whole system's configuration, with servers in its section `data`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
 }

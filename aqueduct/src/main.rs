@@ -5,7 +5,7 @@ mod access;
 mod admin;
 mod banner;
 mod bind;
-mod capture;
+mod cdc;
 mod check;
 mod cli;
 mod cluster;
@@ -51,6 +51,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Up(args) => up::run(args),
         Command::Gateway(args) => gateway::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Cdc(args) => cdc::run(args),
         Command::Check(args) => check::run(args),
     }
 }

@@ -133,6 +133,11 @@ impl Feed {
         Ok((feed, Work { bus, level2: worker }))
     }
 
+    /// How many transactions it took.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
     /// Its figures, to be read from elsewhere.
     pub fn gauge(&self) -> Gauge {
         self.gauge.clone()

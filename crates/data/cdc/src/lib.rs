@@ -37,6 +37,7 @@ mod bytes;
 mod change;
 mod check;
 mod checkpoint;
+mod connect;
 mod decode;
 mod error;
 pub mod feed;
@@ -48,6 +49,7 @@ mod progress;
 mod reader;
 mod settling;
 mod statement;
+pub mod survey;
 
 pub use assemble::Assembler;
 pub use change::{Change, EpochBump, Key, KeyPart, Reason, Scope, Sink, TableName, Transaction, Version};

@@ -7,13 +7,14 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use mysql_async::binlog::events::Event;
 use mysql_async::prelude::Queryable as _;
-use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, Error as Driver, OptsBuilder};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, Error as Driver};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::assemble::Assembler;
 use crate::change::{EpochBump, Reason, Scope, Sink, Transaction};
 use crate::check;
 use crate::checkpoint::{CheckpointError, Store};
+use crate::connect;
 use crate::decode::Decoder;
 use crate::error::Error;
 use crate::gtid::Position;
@@ -193,20 +194,7 @@ impl<S: Store> Reader<S> {
     }
 
     async fn dial(&self) -> Result<Conn, Error> {
-        let options = &self.options;
-        let driver = OptsBuilder::default()
-            .ip_or_hostname(options.host.clone())
-            .tcp_port(options.port)
-            .user(Some(options.user.clone()))
-            .pass(Some(options.password.clone()))
-            .prefer_socket(false)
-            // An event may be as long as the protocol allows.
-            .max_allowed_packet(Some(1 << 30));
-        let limit = options.heartbeat * 2;
-        match timeout(limit, Box::pin(Conn::new(driver))).await {
-            Ok(conn) => conn.map_err(|error| self.broken(&error)),
-            Err(_) => Err(self.unreachable(format!("no answer in {limit:?}"))),
-        }
+        connect::dial(&self.options).await
     }
 
     async fn request(&self, from: &Position) -> Result<BinlogStream, Error> {
@@ -236,27 +224,11 @@ impl<S: Store> Reader<S> {
     }
 
     fn broken(&self, error: &Driver) -> Error {
-        let server = self.server();
-        match error {
-            Driver::Server(refused) => match refused.code {
-                1044 | 1045 | 1142 | 1227 | 1698 => Error::Denied {
-                    server,
-                    user: self.options.user.clone(),
-                    message: refused.message.clone(),
-                },
-                4052 => Error::SameServerId { server, id: self.options.server_id },
-                _ => self.unreachable(error.to_string()),
-            },
-            _ => self.unreachable(error.to_string()),
-        }
-    }
-
-    fn unreachable(&self, message: String) -> Error {
-        Error::Unreachable { server: self.server(), message }
+        connect::broken(&self.options, error)
     }
 
     fn server(&self) -> String {
-        format!("{}:{}", self.options.host, self.options.port)
+        connect::server(&self.options)
     }
 }
 
