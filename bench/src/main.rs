@@ -2,6 +2,7 @@
 //! real sockets; and single calls of one crate, beside others. `bench/README.md` tells how the figures are taken.
 #![expect(clippy::cast_precision_loss, reason = "the figures are read by people, to three digits")]
 
+mod cdc;
 mod clients;
 mod gateway;
 mod levels;
@@ -34,6 +35,8 @@ enum What {
     Levels(levels::Args),
     /// What a message costs on our loop, on bare epoll and on io_uring
     Netstack(netstack::Args),
+    /// From a commit to the first level of every instance, and how fast a backlog is caught up with
+    Cdc(cdc::Args),
     /// Orders created and moved a second
     Orders(orders::Args),
     /// What one message costs to transcode, beside others that do the same
@@ -43,6 +46,7 @@ enum What {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.what {
+        What::Cdc(args) => cdc::run(args),
         What::Gateway(args) => gateway::run(args),
         What::Levels(args) => levels::run(args),
         What::Netstack(args) => netstack::run(args),

@@ -10,6 +10,7 @@
 )]
 
 mod binlog;
+mod feed;
 mod fixture;
 mod json_to_wire;
 mod query;
@@ -24,6 +25,7 @@ mod compare;
 
 pub use aqueduct_gateway::fuzzing::{gateway, http1};
 pub use binlog::binlog;
+pub use feed::feed;
 pub use json_to_wire::json_to_wire;
 pub use query::query;
 pub use splitter::splitter;
@@ -36,7 +38,7 @@ pub use wire_to_json::wire_to_json;
 pub type Check = fn(&[u8]);
 
 /// Every target by the name of its program and its folder in `corpus/`.
-pub const TARGETS: [(&str, Check); 10] = [
+pub const TARGETS: [(&str, Check); 11] = [
     ("json_to_wire", json_to_wire),
     ("wire_to_json", wire_to_json),
     ("template", template),
@@ -47,4 +49,5 @@ pub const TARGETS: [(&str, Check); 10] = [
     ("http1", http1),
     ("token", token),
     ("binlog", binlog),
+    ("feed", feed),
 ];

@@ -16,6 +16,7 @@ Examples:
   cargo xtask bench gateway -- --help               all options of the harness
   cargo xtask bench netstack
   cargo xtask bench orders
+  cargo xtask bench cdc -- --rows 20000             MariaDB, Redis and NATS must be there: `cargo xtask test` installs them
   cargo xtask bench transcode")]
 pub(crate) struct Args {
     what: What,
@@ -35,6 +36,8 @@ enum What {
     Netstack,
     /// Orders created and moved a second, at the committer and over HTTP
     Orders,
+    /// From a commit to the first level of every instance; catching up with a backlog of a million rows
+    Cdc,
     /// What one message costs to transcode, beside others that do the same
     Transcode,
     /// All of them
@@ -49,8 +52,9 @@ pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
         What::Gateway => &["gateway"],
         What::Netstack => &["netstack"],
         What::Orders => &["orders"],
+        What::Cdc => &["cdc"],
         What::Transcode => &["transcode"],
-        What::All => &["gateway", "netstack", "orders", "transcode"],
+        What::All => &["gateway", "netstack", "orders", "cdc", "transcode"],
     };
     steps.run("build", &mut cargo("build --release --package aqueduct-bench"))?;
     for name in names {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use aqueduct_bus::jetstream::{self, Bus};
 use aqueduct_cache::l2;
 use aqueduct_cdc::feed::{Feed, FeedError, FeedOptions, Floors, KeepFile};
@@ -185,6 +185,8 @@ impl Source {
         let mut work = Box::pin(work.run());
         let end = tokio::select! {
             read = reader.run(&mut feed) => match read {
+                // The work knows why nothing more is taken.
+                Err(Error::Sink(_)) => End::Failed((&mut work).await.err().unwrap_or(FeedError::Ended).into()),
                 Err(error) => End::Failed(error.into()),
             },
             worked = &mut work => End::Failed(worked.err().unwrap_or(FeedError::Ended).into()),
@@ -225,12 +227,8 @@ struct NoPrimary(String);
 
 /// Whether it is worth waiting.
 fn mends_itself(error: &anyhow::Error) -> bool {
-    let sink = |error: &Error| match error {
-        Error::Unreachable { .. } => true,
-        _ => false,
-    };
     error.downcast_ref::<NoPrimary>().is_some()
-        || error.downcast_ref().is_some_and(sink)
+        || matches!(error.downcast_ref(), Some(Error::Unreachable { .. }))
         || matches!(error.downcast_ref(), Some(jetstream::Error::Unreachable { .. }))
 }
 

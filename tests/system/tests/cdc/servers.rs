@@ -1,8 +1,10 @@
 //! What the tests share: a server with two tables, a reader of it, and what came out.
 
 mod crash;
+mod process;
 mod refused;
 mod rows;
+mod whole;
 mod whole_tables;
 mod xa;
 
