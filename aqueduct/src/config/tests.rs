@@ -1,6 +1,7 @@
 //! What files say, and what is told of those that are wrong: a folder with a descriptor set, a text, and the golden
 //! list of errors.
 
+mod data;
 mod docs;
 mod strangers;
 

@@ -1,0 +1,51 @@
+//! The servers in the section `data`: what is wrong with them, and that their secrets are not shown.
+
+use super::*;
+
+const DATA: &str = "data:
+  mysql: { user: shop, shards: [{ database: shop_0, servers: [\"a:1\", \"b:2\"] }, { database: shop_1, servers: [\"c:3\"] }, { database: shop_2, servers: [\"b:2\"] }] }
+  redis: { user: r, password: { file: claims.key }, nodes: [\"[::1]:7000\"] }
+  bus: { servers: [\"n:4222\", \"m:4222\"] }
+";
+
+fn data(text: &str) -> crate::config::DataFile {
+    let folder = folder(text);
+    read_system(&folder.path().join("c.yaml")).unwrap().data.unwrap()
+}
+
+#[test]
+fn databases_on_one_server_are_one_source() {
+    let data = data(DATA);
+    let sources = data.sources();
+    let shown: Vec<_> = sources.iter().map(|it| (it.name.as_str(), it.databases.join(","))).collect();
+    assert_eq!(shown, [("primary-0", "shop_0,shop_2".to_owned()), ("primary-1", "shop_1".to_owned())]);
+    assert_eq!(sources[0].servers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a:1", "b:2"]);
+    assert_eq!(data.bus.url(), "nats://n:4222,nats://m:4222");
+    let secret = "k".repeat(32);
+    assert_eq!(data.redis.as_ref().unwrap().urls(), [format!("redis://r:{secret}@[::1]:7000")]);
+    assert!(!format!("{data:?}").contains(&secret), "a password is never shown");
+}
+
+#[test]
+fn what_is_wrong_with_the_servers_is_told_at_its_place() {
+    let change = |from: &str, to: &str| DATA.replace(from, to);
+    check(change("  bus: { servers: [\"n:4222\", \"m:4222\"] }\n", ""), &[
+        "2:3: data.bus: `bus` is missing: with real servers it is needed",
+    ]);
+    let server = "is no `host:port`, such as `127.0.0.1:4222`";
+    check(change("\"m:4222\"", "m"), &[&format!("4:29: `m` {server}")]);
+    check(change("\"m:4222\"", "\"m:0\""), &[&format!("4:29: `m:0` {server}")]);
+    check(change("\"m:4222\"", "\"nats://u:p@m:1\""), &[
+        "4:29: `host:port` is wanted here, such as `127.0.0.1:4222`: logins have keys of their own, `user` and `password`",
+    ]);
+    check(change("[\"n:4222\", \"m:4222\"]", "[]"), &["4:19: at least one server is wanted here"]);
+    check(change("user: shop, ", ""), &["2:10: `user` is missing: who logs in to the databases"]);
+    check(change("file: claims.key", "env: NO_SUCH_VARIABLE"), &[
+        "3:40: the environment has no variable `NO_SUCH_VARIABLE`",
+    ]);
+    let cdc = |tables: &str| format!("{DATA}  cdc: {{ tables: [{tables}] }}\n");
+    check(cdc("{ table: orders }"), &[
+        "5:26: `database.table` is wanted here, such as `shop_*.orders_*`",
+    ]);
+    check(cdc("{ table: \"a.b`c\" }"), &["5:26: `b`c` is no name: at most 64 letters, digits, `_`, `-` and `$`"]);
+}
