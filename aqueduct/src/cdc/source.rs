@@ -99,7 +99,7 @@ impl Source {
                         }
                         Err(error) => End::Failed(error),
                     },
-                    _ = stop.wait_for(|stop| *stop) => End::Stopped,
+                    () = stopped(&mut stop) => End::Stopped,
                 },
             };
             let source = self.name();
@@ -114,7 +114,7 @@ impl Source {
                     );
                     tokio::select! {
                         () = sleep(PAUSE) => {}
-                        _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                        () = stopped(&mut stop) => return Ok(()),
                     }
                 }
                 End::Failed(error) => return Err(error),
@@ -191,7 +191,7 @@ impl Source {
             },
             worked = &mut work => End::Failed(worked.err().unwrap_or(FeedError::Ended).into()),
             () = self.moved(&primary) => End::Moved,
-            _ = stop.wait_for(|stop| *stop) => End::Stopped,
+            () = stopped(stop) => End::Stopped,
         };
         // What came in is still brought where it belongs, if that takes no time, so that it need not be read again.
         let settled = async {
@@ -218,6 +218,11 @@ impl Source {
             _ => end,
         }
     }
+}
+
+/// Comes back when it is asked to stop, or nobody is left to ask.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
 }
 
 /// None of the servers takes writes: a failover may be under way.

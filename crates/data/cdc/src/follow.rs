@@ -26,7 +26,8 @@ use crate::feed::{self, Epochs, Message};
 pub trait Apply: Send {
     /// A row has changed: what is below `floor` is stale. For a table without versions it is 0: everything of the row is.
     fn fence(&mut self, change: &Change, floor: u64);
-    /// Everything of some tables is stale, in memory as well as below `epoch` in the second level.
+    /// Everything of some tables is stale, in memory as well as below `epoch` in the second level. It was told when it was visible in the
+    /// primary: a replica may be behind that, and no version will tell.
     fn bump(&mut self, bump: &EpochBump, epoch: u64);
     /// In the second level nothing counts below these epochs. They may be known already.
     fn raise(&mut self, epochs: &Epochs);

@@ -1,6 +1,7 @@
 //! What the tests share: a server with two tables, a reader of it, and what came out.
 
 mod crash;
+mod instance;
 mod process;
 mod refused;
 mod rows;
