@@ -13,6 +13,7 @@ mod binlog;
 mod feed;
 mod fixture;
 mod json_to_wire;
+mod l2;
 mod query;
 mod splitter;
 mod status;
@@ -27,6 +28,7 @@ pub use aqueduct_gateway::fuzzing::{gateway, http1};
 pub use binlog::binlog;
 pub use feed::feed;
 pub use json_to_wire::json_to_wire;
+pub use l2::l2;
 pub use query::query;
 pub use splitter::splitter;
 pub use status::status;
@@ -49,5 +51,5 @@ pub const TARGETS: [(&str, Check); 11] = [
     ("http1", http1),
     ("token", token),
     ("binlog", binlog),
-    ("feed", feed),
+    ("l2", l2),
 ];
