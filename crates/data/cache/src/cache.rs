@@ -55,7 +55,7 @@ pub(crate) struct Inner<K, V, E> {
 }
 
 /// What the table has for a key.
-enum Look<V> {
+pub(crate) enum Look<V> {
     Fresh(Answer<V>),
     Stale { answer: Answer<V>, refresh: bool },
     Absent,
@@ -63,17 +63,17 @@ enum Look<V> {
 
 /// When a caller came.
 #[derive(Debug, Clone, Copy)]
-struct Arrival {
+pub(crate) struct Arrival {
     /// Its place among the loads of the stripe: a load with a later ticket began after the caller did.
-    ticket: u64,
-    at: Nanos,
+    pub(crate) ticket: u64,
+    pub(crate) at: Nanos,
 }
 
 /// A load that was just begun, and what its loader is told.
-type Begun<V, E> = (Arc<Flight<V, E>>, Ask);
+pub(crate) type Begun<V, E> = (Arc<Flight<V, E>>, Ask);
 
 /// What a caller that found nothing usable does next.
-enum Step<V, E> {
+pub(crate) enum Step<V, E> {
     /// An entry has arrived meanwhile.
     Answer(Answer<V>),
     /// A load is under way whose result it may have.
@@ -244,7 +244,7 @@ where
 
     /// Until when entries of the key go out unmarked, whatever their age. To be asked before the table is.
     #[inline]
-    fn until(&self, key: &K) -> Nanos {
+    pub(crate) fn until(&self, key: &K) -> Nanos {
         let until = |watch: &Watch<K>| watch.watermarks.l1_until((watch.source_of)(key));
         self.watch.as_ref().map_or(Nanos::MAX, until)
     }
@@ -256,7 +256,7 @@ where
 
     /// What an entry from the table is worth now.
     #[inline]
-    fn look(&self, entry: Option<Entry<V>>, until: Nanos) -> Look<V> {
+    pub(crate) fn look(&self, entry: Option<Entry<V>>, until: Nanos) -> Look<V> {
         let Some(entry) = entry else { return Look::Absent };
         if entry.epoch != self.epoch() {
             return Look::Absent;
@@ -282,7 +282,7 @@ where
     }
 
     /// Decides what a caller without an answer does. `arrival` is taken at its first step.
-    fn step(&self, key: &K, arrival: &mut Option<Arrival>) -> Result<Step<V, E>, Error<E>> {
+    pub(crate) fn step(&self, key: &K, arrival: &mut Option<Arrival>) -> Result<Step<V, E>, Error<E>> {
         let hash = self.hasher.hash_one(key);
         let mut stripe = self.stripes.lock(hash);
         let arrival = *arrival.get_or_insert_with(|| Arrival { ticket: stripe.begun, at: self.clock.now() });
@@ -312,7 +312,7 @@ where
     }
 
     /// Begins a refresh, unless a load is under way, the entry is gone, or too many loads are running.
-    fn begin_refresh(&self, key: &K) -> Option<Begun<V, E>> {
+    pub(crate) fn begin_refresh(&self, key: &K) -> Option<Begun<V, E>> {
         let hash = self.hasher.hash_one(key);
         let mut stripe = self.stripes.lock(hash);
         if stripe.flights.contains_key(key) {
@@ -357,7 +357,7 @@ where
 
     /// Turns the outcome of a load into the caller's answer: if the load failed, an entry that arrived meanwhile and is
     /// not past its hard deadline is better than an error.
-    fn settle(
+    pub(crate) fn settle(
         &self,
         key: &K,
         outcome: Outcome<V, E>,

@@ -33,7 +33,7 @@ struct Kept {
 
 /// The duty to end a load. It lives in the load's task, so it is done when the loader returns, when it panics, and
 /// when the task is dropped without having run.
-struct Landing<K, V, E>
+pub(crate) struct Landing<K, V, E>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -52,6 +52,23 @@ where
     V: Clone + Send + Sync + 'static,
     E: fmt::Display + Send + Sync + 'static,
 {
+    pub(crate) fn new(inner: &Arc<Inner<K, V, E>>, key: &K, flight: Arc<Flight<V, E>>) -> Self {
+        Self { inner: Arc::clone(inner), key: key.clone(), flight, result: None }
+    }
+
+    pub(crate) fn key(&self) -> &K {
+        &self.key
+    }
+
+    fn loaded(self, loaded: Result<Loaded<V>, E>) {
+        let weighed = |loaded: Loaded<V>| {
+            let heap = (self.inner.weigher)(&self.key, loaded.value.as_ref());
+            Weighed { loaded, heap }
+        };
+        let result = loaded.map(weighed).map_err(|error| Error::Load(Arc::new(error)));
+        self.end(result);
+    }
+
     fn end(mut self, result: Result<Weighed<V>, Error<E>>) {
         self.result = Some(result);
     }
@@ -83,19 +100,32 @@ where
         R: Future<Output = Result<Loaded<V>, E>> + Send + 'static,
     {
         // Before anything that may panic.
-        let landing = Landing { inner: Arc::clone(this), key: key.clone(), flight, result: None };
+        let landing = Landing::new(this, key, flight);
         let load = loader();
         let limit = this.load_timeout;
         (this.spawner)(Box::pin(async move {
-            let result = match tokio::time::timeout(limit, load).await {
-                Ok(Ok(loaded)) => {
-                    let heap = (landing.inner.weigher)(&landing.key, loaded.value.as_ref());
-                    Ok(Weighed { loaded, heap })
+            match tokio::time::timeout(limit, load).await {
+                Ok(loaded) => landing.loaded(loaded),
+                Err(_elapsed) => landing.end(Err(Error::TimedOut(limit))),
+            }
+        }));
+    }
+
+    /// Starts one load for many flights. Those that it has no result for end as dropped.
+    pub(crate) fn launch_many<R>(this: &Arc<Self>, landings: Vec<Landing<K, V, E>>, load: R)
+    where
+        R: Future<Output = Vec<Result<Loaded<V>, E>>> + Send + 'static,
+    {
+        let limit = this.load_timeout;
+        (this.spawner)(Box::pin(async move {
+            match tokio::time::timeout(limit, load).await {
+                Ok(all) => {
+                    landings.into_iter().zip(all).for_each(|(landing, loaded)| landing.loaded(loaded));
                 }
-                Ok(Err(error)) => Err(Error::Load(Arc::new(error))),
-                Err(_elapsed) => Err(Error::TimedOut(limit)),
-            };
-            landing.end(result);
+                Err(_elapsed) => {
+                    landings.into_iter().for_each(|landing| landing.end(Err(Error::TimedOut(limit))));
+                }
+            }
         }));
     }
 

@@ -48,6 +48,7 @@ mod flight;
 #[cfg(feature = "l2")]
 pub mod l2;
 mod lifetime;
+mod many;
 mod mutation;
 mod stats;
 mod stripe;

@@ -10,8 +10,9 @@ pub use error::TierError;
 pub use options::{Mode, TierOptions};
 pub use stats::TierStats;
 
-use super::{Backend, Cluster, Codec, Entry, Epochs, Error, Key, Leased, Store};
+use super::{Backend, Cluster, Codec, Entry, Epochs, Error, Found, Key, Leased, Store};
 use crate::{AsOf, Ask, Loaded, Watermarks, lifetime::Clock, lifetime::nanos, stats::count};
+use futures_util::future::join_all;
 use primary::{Backoff, Read};
 use stats::Counters;
 use std::{
@@ -183,6 +184,32 @@ where
         }
     }
 
+    /// Loads many rows, each as [`load`](Self::load) does; `primary` is also told which of them, by its place. Those that the second level
+    /// has come by one pipeline a slot.
+    pub async fn load_many<E, F, R>(
+        &self,
+        rows: &[(String, usize, Ask)],
+        primary: F,
+    ) -> Vec<Result<Loaded<V>, TierError<E>>>
+    where
+        F: Fn(usize, u64) -> R + Send + Sync,
+        R: Future<Output = Result<Loaded<V>, E>> + Send,
+        E: Send,
+    {
+        let mut found = self.inner.find_many(rows).await;
+        let missing = rows.iter().enumerate().zip(&found).filter(|(_, found)| found.is_none());
+        let loads = missing.map(async |((place, (pk, source, ask)), _)| {
+            (place, self.load(pk, *source, *ask, |least| primary(place, least)).await)
+        });
+        let mut loaded: Vec<_> = join_all(loads).await;
+        loaded.reverse();
+        let next = |(place, found): (usize, &mut Option<Loaded<V>>)| match found.take() {
+            Some(found) => Some(Ok(found)),
+            None => loaded.pop_if(|(loaded, _)| *loaded == place).map(|(_, loaded)| loaded),
+        };
+        found.iter_mut().enumerate().filter_map(next).collect()
+    }
+
     /// A snapshot of the counters.
     pub fn stats(&self) -> TierStats {
         self.inner.counters.snapshot()
@@ -201,6 +228,39 @@ where
 {
     fn is_bounded(&self) -> bool {
         self.options.mode == Mode::Bounded
+    }
+
+    /// What the second level has of many rows and may answer; the rest is `None`.
+    async fn find_many(&self, rows: &[(String, usize, Ask)]) -> Vec<Option<Loaded<V>>> {
+        let (epoch, raised) = self.epochs.get(&self.table);
+        let mut found: Vec<_> = rows.iter().map(|_| None).collect();
+        let asked = Instant::now();
+        let (mut reads, mut keys) = (Vec::new(), Vec::new());
+        for (place, (pk, source, ask)) in rows.iter().enumerate() {
+            let Ok(key) = Key::new(&self.table, pk) else { continue };
+            let least = if self.is_bounded() { 0 } else { ask.least };
+            let read = Read { key: Some(key.epoch(epoch)), least, since: ask.since, raised, primary: () };
+            if let (Ok(watermark), Some(key)) = (self.usable(&read, *source), &read.key) {
+                keys.push(key.clone());
+                reads.push((place, read, watermark));
+            }
+        }
+        for ((place, read, watermark), answer) in reads.into_iter().zip(self.store.get_many(&keys).await) {
+            let entry = match answer {
+                Ok(Found::Live(entry)) if !entry.fresh.is_zero() => entry,
+                // It is fresh for as long as it is there; how old it is, only a watermark tells.
+                Ok(Found::Negative(version)) if watermark.is_some() => {
+                    Entry { version, data: None, fresh: Duration::ZERO, age: Duration::ZERO }
+                }
+                Ok(_) => continue,
+                Err(error) => {
+                    self.trouble(&read, &error);
+                    continue;
+                }
+            };
+            found[place] = self.found(&read, entry, watermark, asked);
+        }
+        found
     }
 
     /// The second level's watermark if it may answer now, `None` if nobody follows; or why it may not.

@@ -4,6 +4,7 @@ mod audit;
 mod deadlines;
 mod fences;
 mod hit_rate;
+mod many;
 mod single_flight;
 mod source;
 mod stress;

@@ -351,6 +351,38 @@ async fn without_versions_a_change_ends_the_lease_and_nothing_is_ordered() {
     assert!(matches!(world.load(ANY).await.unwrap().as_of, AsOf::Since(_)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn of_many_rows_those_that_are_there_come_at_once_and_the_others_are_loaded() {
+    let world = World::new();
+    let rows: Vec<_> = (0..20).map(|pk| (pk.to_string(), 0, ANY)).collect();
+    let load = async |rows: &[(String, usize, Ask)], version| {
+        let all = world.tier.load_many(rows, |place, _| {
+            world.primary.reads.fetch_add(1, SeqCst);
+            async move {
+                if place == 3 { Err("not this one") } else { Ok(read(version + place as u64, AsOf::Load)) }
+            }
+        });
+        let all = all.await.into_iter();
+        all.map(|loaded| loaded.map(|loaded| (loaded.version, loaded.as_of)).ok()).collect::<Vec<_>>()
+    };
+    let first = load(&rows[..10], 1).await;
+    assert_eq!(
+        first.iter().flatten().map(|(version, _)| *version).collect::<Vec<_>>(),
+        [1, 2, 3, 5, 6, 7, 8, 9, 10]
+    );
+    assert_eq!((first[3], world.primary.reads()), (None, 10));
+    let second = load(&rows, 100).await;
+    assert_eq!(world.primary.reads(), 21);
+    let since = AsOf::Since(world.watermarks.l2_at(0).unwrap());
+    assert_eq!((second[2], second[3], second[10]), (Some((3, since)), None, Some((110, AsOf::Load))));
+    // Without Redis each is read at the primary.
+    world.master.is(Health::Down);
+    assert_eq!(
+        load(&rows, 200).await.into_iter().flatten().filter(|(version, _)| *version >= 200).count(),
+        19
+    );
+}
+
 struct Numbers;
 
 impl Codec<Row> for Numbers {
