@@ -120,10 +120,14 @@ where
         (this.spawner)(Box::pin(async move {
             match tokio::time::timeout(limit, load).await {
                 Ok(all) => {
-                    landings.into_iter().zip(all).for_each(|(landing, loaded)| landing.loaded(loaded));
+                    for (landing, loaded) in landings.into_iter().zip(all) {
+                        landing.loaded(loaded);
+                    }
                 }
                 Err(_elapsed) => {
-                    landings.into_iter().for_each(|landing| landing.end(Err(Error::TimedOut(limit))));
+                    for landing in landings {
+                        landing.end(Err(Error::TimedOut(limit)));
+                    }
                 }
             }
         }));

@@ -19,6 +19,8 @@
 //!
 //! Keys are `table:pk` ([`Key`]). A lease lies at `{table:pk}:lease`, which hashes to the same slot.
 //!
+//! A [`Tier`] makes of it a loader for [`Cache::get_with`](crate::Cache::get_with), in the table's epoch ([`Epochs`]).
+//!
 //! What it asks: after a lease, **read the primary**, or a replica that has caught up to [`Leased::Load`]'s `least`. After
 //! a failover the floor may be lost, and then only the database knows. A row that is created again begins above its
 //! tombstone, that is at two above the version that was deleted.

@@ -8,6 +8,8 @@
 //!   load runs in a task of its own (on the spawner the owner gave), so a caller that goes away harms nobody.
 //! - **Fences.** After [`Cache::fence`] returned, no `get` that begins answers what a load read before it, marked
 //!   stale or not: a writer calls it between making a write durable and acknowledging it.
+//! - **Watermarks** ([`Watermarks`]), where changes come from elsewhere: an answer that is not marked stale was the newest Δ ago
+//!   or later.
 //! - **Versions never go down**: a load that returns less than the fence's version, or less than what is cached,
 //!   is refused.
 //!

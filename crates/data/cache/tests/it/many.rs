@@ -14,7 +14,7 @@ struct Loader {
 
 impl Loader {
     fn asked(&self) -> Vec<Vec<u64>> {
-        std::mem::take(&mut self.asked.lock().unwrap())
+        std::mem::take(&mut self.asked.lock().expect("not poisoned"))
     }
 
     fn load(
@@ -22,7 +22,7 @@ impl Loader {
         keys: Vec<(u64, Ask)>,
     ) -> impl Future<Output = Vec<Result<Loaded<u64>, &'static str>>> + Send + 'static {
         let keys: Vec<_> = keys.into_iter().map(|(key, _)| key).collect();
-        self.asked.lock().unwrap().push(keys.clone());
+        self.asked.lock().expect("not poisoned").push(keys.clone());
         let row = |key| if key == 9 { Err("no row 9") } else { Ok(Loaded::new(key, Some(key))) };
         std::future::ready(keys.into_iter().map(row).collect())
     }

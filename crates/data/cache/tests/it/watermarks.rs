@@ -11,7 +11,7 @@ const DELTA: Duration = Duration::from_secs(1);
 fn watched() -> (Rows, Watermarks) {
     let watermarks = Watermarks::new(2, DELTA);
     let source_of = |key: &u64| usize::from(key % 2 == 1);
-    (builder().watermarks(watermarks.clone(), source_of).build(spawner()).unwrap(), watermarks)
+    (builder().watermarks(watermarks.clone(), source_of).build(spawner()).expect("valid"), watermarks)
 }
 
 fn lower(
@@ -21,8 +21,8 @@ fn lower(
     move |_| std::future::ready(Ok(Loaded { version, value: Some(version), as_of }))
 }
 
-fn seconds(seconds: f64) -> Option<Duration> {
-    Some(Duration::from_secs_f64(seconds))
+fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
 }
 
 #[tokio::test(start_paused = true)]
@@ -34,7 +34,7 @@ async fn a_watermark_only_goes_up_until_it_is_lost() {
     watermarks.l1(0, now);
     watermarks.l1(0, now - DELTA);
     watermarks.l2(0, now - DELTA / 2);
-    assert_eq!((watermarks.lag(0), watermarks.l2_lag(0)), (seconds(0.0), seconds(0.5)));
+    assert_eq!((watermarks.lag(0), watermarks.l2_lag(0)), (Some(seconds(0.0)), Some(seconds(0.5))));
     assert_eq!(watermarks.l2_at(0), Some(now - DELTA / 2));
     advance(0.6).await;
     assert_eq!((watermarks.is_current(0), watermarks.l2_is_current(0)), (true, false));
@@ -61,7 +61,7 @@ async fn what_no_watermark_vouches_for_is_answered_stale_and_refreshed_once() {
     watermarks.l1(0, Instant::now());
     advance(0.001).await;
     source.write();
-    let stale = Answer { age: seconds(1.999), ..fresh(1) };
+    let stale = Answer { age: Some(seconds(1.999)), ..fresh(1) };
     assert_eq!(cache.get(&1, || source.load()).await.unwrap(), stale);
     settle().await;
     assert_eq!(cache.get(&1, || source.load()).await.unwrap(), fresh(2));
@@ -97,7 +97,7 @@ async fn a_lower_levels_row_is_as_old_as_that_level_knows() {
     advance(0.599).await;
     assert_eq!(cache.get_with(&1, lower(8, AsOf::Load)).await.unwrap().age, None);
     advance(0.001).await;
-    assert_eq!(cache.get_with(&1, lower(7, AsOf::Since(at))).await.unwrap().age, seconds(1.0));
+    assert_eq!(cache.get_with(&1, lower(7, AsOf::Since(at))).await.unwrap().age, Some(seconds(1.0)));
     settle().await;
     // What it refreshed with is no newer; and the soft deadline counts from there too.
     watermarks.l1(1, Instant::now());
@@ -106,7 +106,7 @@ async fn a_lower_levels_row_is_as_old_as_that_level_knows() {
         advance(0.5).await;
         watermarks.l1(1, Instant::now());
     }
-    assert_eq!(cache.get_with(&1, lower(8, AsOf::Load)).await.unwrap().age, seconds(11.0));
+    assert_eq!(cache.get_with(&1, lower(8, AsOf::Load)).await.unwrap().age, Some(seconds(11.0)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +131,7 @@ async fn who_joins_a_load_late_is_told_how_old_the_lower_levels_answer_is() {
         joined
     };
     let (first, joined) = tokio::join!(cache.get_with(&1, load), late);
-    assert_eq!((first.unwrap().age, joined.unwrap().age), (None, seconds(1.4)));
+    assert_eq!((first.unwrap().age, joined.unwrap().age), (None, Some(seconds(1.4))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,14 +140,14 @@ async fn a_lower_levels_stale_answer_is_marked_and_not_kept() {
     advance(60.0).await;
     let at = Instant::now() - Duration::from_secs(30);
     let source = Source::open();
-    assert_eq!(cache.get_with(&1, lower(1, AsOf::Stale(at))).await.unwrap().age, seconds(30.0));
+    assert_eq!(cache.get_with(&1, lower(1, AsOf::Stale(at))).await.unwrap().age, Some(seconds(30.0)));
     assert_eq!((cache.stats().entries, cache.stats().unkept_fills), (0, 1));
     cache.get(&1, || source.load()).await.unwrap();
     advance(5.0).await;
     // As a refresh it is worth no more than a failure: the entry stays as old as it is, and is left alone for a while.
     for _ in 0..10 {
         let answer = cache.get_with(&1, lower(1, AsOf::Stale(at))).await.unwrap();
-        assert_eq!(answer.age, seconds(5.0));
+        assert_eq!(answer.age, Some(seconds(5.0)));
         settle().await;
     }
     assert_eq!(cache.stats().refreshes, 1);
