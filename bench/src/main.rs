@@ -2,7 +2,7 @@
 //! real sockets; and single calls of one crate, beside others. `bench/README.md` tells how the figures are taken.
 #![expect(clippy::cast_precision_loss, reason = "the figures are read by people, to three digits")]
 
-mod cdc;
+mod cache;
 mod clients;
 mod gateway;
 mod levels;
@@ -35,8 +35,8 @@ enum What {
     Levels(levels::Args),
     /// What a message costs on our loop, on bare epoll and on io_uring
     Netstack(netstack::Args),
-    /// From a commit to the first level of every instance, and how fast a backlog is caught up with
-    Cdc(cdc::Args),
+    /// A hit beside moka and quick_cache, hit rates, many keys through Redis, a miss storm
+    Cache(cache::Args),
     /// Orders created and moved a second
     Orders(orders::Args),
     /// What one message costs to transcode, beside others that do the same
@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         What::Gateway(args) => gateway::run(args),
         What::Levels(args) => levels::run(args),
         What::Netstack(args) => netstack::run(args),
+        What::Cache(args) => cache::run(args),
         What::Orders(args) => orders::run(args),
         What::Transcode(args) => transcode::run(args),
     };

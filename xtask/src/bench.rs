@@ -16,7 +16,7 @@ Examples:
   cargo xtask bench gateway -- --help               all options of the harness
   cargo xtask bench netstack
   cargo xtask bench orders
-  cargo xtask bench cdc -- --rows 20000             MariaDB, Redis and NATS must be there: `cargo xtask test` installs them
+  cargo xtask bench cache -- --parts hits,rates
   cargo xtask bench transcode")]
 pub(crate) struct Args {
     what: What,
@@ -34,6 +34,8 @@ enum What {
     Gateway,
     /// What a message costs on our loop, on bare epoll and on io_uring
     Netstack,
+    /// A hit beside moka and quick_cache, hit rates, many keys through Redis, a miss storm
+    Cache,
     /// Orders created and moved a second, at the committer and over HTTP
     Orders,
     /// From a commit to the first level of every instance; catching up with a backlog of a million rows
@@ -51,10 +53,11 @@ pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
     let names: &[&str] = match args.what {
         What::Gateway => &["gateway"],
         What::Netstack => &["netstack"],
+        What::Cache => &["cache"],
         What::Orders => &["orders"],
         What::Cdc => &["cdc"],
         What::Transcode => &["transcode"],
-        What::All => &["gateway", "netstack", "orders", "cdc", "transcode"],
+        What::All => &["gateway", "netstack", "cache", "orders", "transcode"],
     };
     steps.run("build", &mut cargo("build --release --package aqueduct-bench"))?;
     for name in names {

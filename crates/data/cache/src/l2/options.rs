@@ -14,6 +14,8 @@ pub struct Options {
     /// How long a loader may hold a lease. 2 s.
     pub lease: Duration,
     /// How long a floor or a tombstone stays. 60 s. It must outlive a lease and the lag of the replicas that loaders read.
+    /// Under `maxmemory`, whatever else Redis evicts is a miss; but a floor that is evicted while a lease lives lets a late fill pass:
+    /// give Redis room, or `noeviction`.
     pub floor: Duration,
     /// The most bytes of a row, above which it is not cached. 1 MiB.
     pub max_value: usize,

@@ -17,6 +17,8 @@ pub enum Mutation {
     NoStamp,
     /// A fill needs no lease.
     NoLease,
+    /// A change without a version leaves the lease of the load under way.
+    MarkKeepsLease,
 }
 
 impl Mutation {
@@ -30,6 +32,7 @@ impl Mutation {
                 "string.rep('0', 40)",
             ),
             Self::NoLease => ("if held ~= token then", "if false then"),
+            Self::MarkKeepsLease => ("write('F', new)\n    redis.call('DEL', KEYS[2])", "write('F', new)"),
         }
     }
 }
@@ -77,7 +80,13 @@ mod tests {
     #[test]
     fn every_mutation_changes_the_compare_and_set() {
         let sound = Scripts::new(None).set.text;
-        for mutation in [Mutation::BareDelete, Mutation::ToNumber, Mutation::NoStamp, Mutation::NoLease] {
+        for mutation in [
+            Mutation::BareDelete,
+            Mutation::ToNumber,
+            Mutation::NoStamp,
+            Mutation::NoLease,
+            Mutation::MarkKeepsLease,
+        ] {
             assert_eq!(sound.matches(mutation.edit().0).count(), 1, "{mutation:?}");
             assert_ne!(Scripts::new(Some(mutation)).set.text, sound, "{mutation:?}");
         }

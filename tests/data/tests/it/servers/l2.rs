@@ -54,6 +54,12 @@ async fn broken_promise(store: &Store, name: &str) -> Option<&'static str> {
     if store.fill(&twice, &held, &row(2), TTL).await.unwrap() != Filled::Refused(Refused::NoLease) {
         return Some("a lease served two fills");
     }
+    let marked = key(&format!("{name}-marked"));
+    let held = token(store, &marked).await;
+    store.mark(&marked).await.unwrap();
+    if store.fill_bounded(&marked, &held, &row(0), TTL).await.unwrap() == Filled::Stored {
+        return Some("a fill passed a change without a version");
+    }
     None
 }
 
@@ -69,6 +75,7 @@ async fn each_broken_script_is_noticed() {
     check(Some(Mutation::BareDelete), Some("a fill passed a floor")).await;
     check(Some(Mutation::ToNumber), Some("a version above 2^53 went down")).await;
     check(Some(Mutation::NoLease), Some("a lease served two fills")).await;
+    check(Some(Mutation::MarkKeepsLease), Some("a fill passed a change without a version")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
