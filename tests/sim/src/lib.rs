@@ -1,1 +1,5 @@
-//! x
+//! The data layer in a simulation.
+
+pub mod checker;
+pub mod history;
+mod random;

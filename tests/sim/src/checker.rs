@@ -1,0 +1,284 @@
+//! What a history may not contain: a pure function over it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::history::{Answer, Event, Key, Kind, Master, Row, Table, What, Write};
+
+/// How old what an unmarked answer shows may be.
+pub const DELTA: Duration = Duration::from_secs(1);
+
+/// The second level reckons ages in milliseconds, and an answer of it is on its way for some.
+const ROUNDING: Duration = Duration::from_millis(2);
+
+/// A promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Rule {
+    /// An unmarked answer was the newest at some instant from its beginning less Δ on.
+    Current,
+    /// A marked answer was the newest at some instant within its age.
+    Age,
+    /// An answer to a token has seen the write.
+    ReadYourWrites,
+    /// What the second level serves of a key never goes down, nor does what one master holds.
+    NeverDown,
+    /// One lease of a key at a time, and one fill a lease.
+    OneLoader,
+    /// All that was committed is told to the bus and to the second level.
+    NothingLost,
+    /// The checkpoint stands behind no transaction that either has not acknowledged.
+    Checkpoint,
+    /// In the end everything equals the database, and is answered unmarked.
+    Quiescence,
+}
+
+/// A broken promise.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub rule: Rule,
+    /// The number of the event that shows it.
+    pub event: usize,
+    /// What is wrong.
+    pub text: String,
+}
+
+impl fmt::Debug for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at event {}: {}", self.rule, self.event, self.text)
+    }
+}
+
+/// All violations, in the order of the events that show them.
+pub fn check(history: &[Event]) -> Vec<Violation> {
+    let mut checker = Checker::default();
+    for (number, event) in history.iter().enumerate() {
+        checker.event = number;
+        checker.step(event);
+    }
+    checker.finish();
+    checker.violations
+}
+
+/// From when on a row was so at the primary.
+#[derive(Clone, Copy)]
+struct State {
+    from: Duration,
+    row: Row,
+}
+
+/// A change on its way.
+struct Pending {
+    gtid: u64,
+    write: Write,
+    bus: bool,
+    level2: bool,
+    /// The table's epoch will be raised.
+    owed: bool,
+}
+
+#[derive(Default)]
+struct Checker {
+    violations: Vec<Violation>,
+    event: usize,
+    rows: BTreeMap<Key, Vec<State>>,
+    pending: Vec<Pending>,
+    served: BTreeMap<Key, u64>,
+    held: BTreeMap<(Key, Master), u64>,
+    leases: BTreeMap<(Key, Master), Duration>,
+    quiet: Option<Duration>,
+}
+
+impl Checker {
+    fn step(&mut self, event: &Event) {
+        let at = event.at;
+        match &event.what {
+            What::Visible(key, row) => self.rows.entry(*key).or_default().push(State { from: at, row: *row }),
+            What::Committed { gtid, writes, .. } => {
+                let pending = |write: &Write| Pending {
+                    gtid: *gtid,
+                    write: *write,
+                    bus: false,
+                    level2: false,
+                    owed: false,
+                };
+                self.pending.extend(writes.iter().map(pending));
+            }
+            What::Published(told) => self.told(told, |pending| pending.bus = true),
+            What::Floored(told) => self.told(told, |pending| pending.level2 = true),
+            What::Raised(table) => self.told(&[Write::Table(*table)], |pending| pending.level2 = true),
+            What::Owed(table) => self.told(&[Write::Table(*table)], |pending| pending.owed = true),
+            What::Saved(to) => self.saved(*to),
+            What::Granted { key, master, until } => self.granted((*key, *master), at, *until),
+            What::Stored { key, master, fill, version } => self.stored((*key, *master), *fill, *version, at),
+            What::Served { key, kind, version, .. } => self.served(*key, *kind, *version),
+            What::Read { key, began, token, answer, .. } => {
+                self.read(*key, (*began, at), answer);
+                self.read_your_writes(*key, *token, at, answer);
+            }
+            What::Quiet => self.quiet = Some(at),
+            What::Held(key, kind, version) => self.held(*key, *kind, *version),
+            What::Current(instance, l1, l2) => {
+                if !(*l1 && *l2) {
+                    let levels = format!("first level {l1}, second level {l2}");
+                    self.found(Rule::Quiescence, format!("instance {instance} is not current: {levels}"));
+                }
+            }
+            What::Loading { .. } | What::Fault(_) | What::Note(_) => {}
+        }
+    }
+
+    fn finish(&mut self) {
+        for pending in std::mem::take(&mut self.pending) {
+            let missing = match (pending.bus, pending.level2) {
+                (true, true) => continue,
+                (false, true) => "the bus",
+                (true, false) => "the second level",
+                (false, false) => "anybody",
+            };
+            let Pending { gtid, write, .. } = pending;
+            self.found(Rule::NothingLost, format!("{write:?} of transaction {gtid} never reached {missing}"));
+        }
+    }
+
+    fn found(&mut self, rule: Rule, text: String) {
+        self.violations.push(Violation { rule, event: self.event, text });
+    }
+
+    fn told(&mut self, told: &[Write], note: impl Fn(&mut Pending)) {
+        for pending in &mut self.pending {
+            if told.iter().any(|told| covers(told, &pending.write)) {
+                note(pending);
+            }
+        }
+        self.pending.retain(|pending| !(pending.bus && pending.level2));
+    }
+
+    fn saved(&mut self, to: u64) {
+        let passed = |pending: &&Pending| pending.gtid <= to && !(pending.bus && (pending.level2 || pending.owed));
+        if let Some(Pending { gtid, write, bus, .. }) = self.pending.iter().find(passed) {
+            let who = if *bus { "the second level" } else { "the bus" };
+            let text = format!("the checkpoint is at {to}, but {who} has not {write:?} of transaction {gtid}");
+            self.found(Rule::Checkpoint, text);
+        }
+    }
+
+    fn granted(&mut self, of: (Key, Master), at: Duration, until: Duration) {
+        if let Some(other) = self.leases.insert(of, until).filter(|other| *other > at) {
+            self.found(Rule::OneLoader, format!("a second lease of {:?}: the first ends at {other:?}", of.0));
+        }
+    }
+
+    fn stored(&mut self, of: (Key, Master), fill: bool, version: u64, at: Duration) {
+        if fill && self.leases.remove(&of).is_none_or(|until| until < at) {
+            self.found(Rule::OneLoader, format!("a fill of {:?} without a lease", of.0));
+        }
+        let held = self.held.entry(of).or_default();
+        let before = *held;
+        *held = version;
+        if version < before {
+            self.found(Rule::NeverDown, format!("{:?} had version {before}, now {version}", of.0));
+        }
+    }
+
+    fn served(&mut self, key: Key, kind: Kind, version: u64) {
+        let served = self.served.entry(key).or_default();
+        let before = *served;
+        *served = before.max(version);
+        // Nobody knows the version of an absent row: it has the least that is possible.
+        if kind == Kind::Live && version < before {
+            self.found(Rule::NeverDown, format!("{key:?} was served at version {before}, now at {version}"));
+        }
+    }
+
+    /// Whether the row was the newest at an instant of this time.
+    fn was(&self, key: Key, row: Row, from: Duration, to: Duration) -> bool {
+        let states = self.rows.get(&key).map_or(&[][..], Vec::as_slice);
+        let first = states.first().map_or(Duration::MAX, |first| first.from);
+        let before = State { from: Duration::ZERO, row: None };
+        let all = std::iter::once(&before).chain(states);
+        let ends = std::iter::once(first).chain(states.iter().skip(1).map(|state| state.from)).chain([Duration::MAX]);
+        all.zip(ends).any(|(state, end)| state.row == row && state.from <= to && end >= from)
+    }
+
+    fn read(&mut self, key: Key, (began, ended): (Duration, Duration), answer: &Answer) {
+        let after_quiet = self.quiet.is_some_and(|quiet| began >= quiet);
+        match answer {
+            Answer::Unmarked(row) => {
+                let from = if after_quiet { began } else { began.saturating_sub(DELTA) };
+                if !self.was(key, *row, from, ended) {
+                    let rule = if after_quiet { Rule::Quiescence } else { Rule::Current };
+                    let text = format!("{key:?} was read as {row:?} since {began:?}, {}", self.story(key));
+                    self.found(rule, text);
+                }
+            }
+            Answer::Marked(row, age) => {
+                if !self.was(key, *row, ended.saturating_sub(*age + ROUNDING), ended) {
+                    let text = format!("{key:?} was read as {row:?} of age {age:?}, {}", self.story(key));
+                    self.found(Rule::Age, text);
+                }
+            }
+            Answer::Refused(_) => {}
+        }
+        if after_quiet && !matches!(answer, Answer::Unmarked(_)) {
+            self.found(Rule::Quiescence, format!("{key:?} was read as {answer:?}, though all is well"));
+        }
+    }
+
+    fn read_your_writes(&mut self, key: Key, token: Option<Duration>, ended: Duration, answer: &Answer) {
+        if let (Some(written), Some(row)) = (token, answer.row())
+            && !self.was(key, row, written, ended)
+        {
+            let text = format!("{key:?} was read as {row:?} after a write of {written:?}, {}", self.story(key));
+            self.found(Rule::ReadYourWrites, text);
+        }
+    }
+
+    fn held(&mut self, key: Key, kind: Kind, version: u64) {
+        let row = self.rows.get(&key).and_then(|states| states.last()).and_then(|state| state.row);
+        let wrong = match kind {
+            Kind::Live => row != Some(version),
+            Kind::Negative => row.is_some(),
+            Kind::Floor => row.is_some_and(|row| version > row),
+        };
+        if wrong {
+            let text = format!("the second level holds {key:?} as {kind:?} {version}, the database {row:?}");
+            self.found(Rule::Quiescence, text);
+        }
+    }
+
+    /// The last states of a row, for messages.
+    fn story(&self, key: Key) -> String {
+        let states = self.rows.get(&key).map_or(&[][..], Vec::as_slice);
+        let last = &states[states.len().saturating_sub(4)..];
+        let shown: Vec<_> = last.iter().map(|state| format!("{:?} from {:?}", state.row, state.from)).collect();
+        format!("which was {}", shown.join(", then "))
+    }
+}
+
+/// The least version that is not stale after a change.
+fn floor(version: u64, tombstone: bool) -> u64 {
+    version.saturating_add(u64::from(tombstone))
+}
+
+/// Whether who was told one thing needs not be told the other.
+fn covers(told: &Write, of: &Write) -> bool {
+    let table = |write: &Write| -> Table {
+        match write {
+            Write::Row { key, .. } => key.table,
+            Write::Table(table) => *table,
+        }
+    };
+    match (told, of) {
+        (Write::Table(told), _) => *told == table(of),
+        (Write::Row { .. }, Write::Table(_)) => false,
+        (
+            Write::Row { key, version, tombstone },
+            Write::Row { key: of, version: other, tombstone: deleted },
+        ) => key == of && floor(*version, *tombstone) >= floor(*other, *deleted),
+    }
+}
+
+#[cfg(test)]
+mod tests;

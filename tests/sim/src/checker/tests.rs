@@ -1,0 +1,136 @@
+use super::{Rule, check};
+use crate::history::{Answer, Event, Key, Kind, Table, What, Write};
+use std::time::Duration;
+
+const KEY: Key = Key { table: Table::Orders, id: 1 };
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// The rules that a history breaks.
+fn broken(history: impl IntoIterator<Item = (u64, What)>) -> Vec<Rule> {
+    let events: Vec<_> = history.into_iter().map(|(at, what)| Event { at: ms(at), what }).collect();
+    check(&events).into_iter().map(|violation| violation.rule).collect()
+}
+
+fn visible(version: u64) -> What {
+    What::Visible(KEY, Some(version))
+}
+
+fn read(began: u64, answer: Answer) -> What {
+    What::Read { instance: 0, key: KEY, began: ms(began), token: None, answer }
+}
+
+fn unmarked(began: u64, version: u64) -> What {
+    read(began, Answer::Unmarked(Some(version)))
+}
+
+fn row(version: u64) -> Write {
+    Write::Row { key: KEY, version, tombstone: false }
+}
+
+fn committed(gtid: u64, version: u64) -> What {
+    What::Committed { gtid, prepared: None, writes: vec![row(version)] }
+}
+
+#[test]
+fn an_unmarked_answer_was_newest_within_delta() {
+    let after = |began, version| broken([(0, visible(1)), (5000, visible(2)), (7000, unmarked(began, version))]);
+    assert_eq!(after(6000, 1), []);
+    assert_eq!(after(6001, 1), [Rule::Current]);
+    assert_eq!(after(6001, 2), []);
+    assert_eq!(after(6001, 3), [Rule::Current]);
+    assert_eq!(broken([(0, visible(1)), (10, read(10, Answer::Refused("no".into())))]), []);
+    // From the future: it became visible after the read had ended.
+    assert_eq!(broken([(9, unmarked(0, 1)), (10, visible(1))]), [Rule::Current]);
+}
+
+#[test]
+fn an_absent_row_is_a_state_like_others() {
+    let deleted = || [(0, visible(1)), (10, What::Visible(KEY, None)), (20, visible(3))];
+    let after = |began, row| broken(deleted().into_iter().chain([(5000, read(began, Answer::Unmarked(row)))]));
+    assert_eq!(after(1020, None), []);
+    assert_eq!(after(1021, None), [Rule::Current]);
+    assert_eq!(after(1021, Some(3)), []);
+    assert_eq!(broken([(0, read(0, Answer::Unmarked(None)))]), [], "before anything was written");
+}
+
+#[test]
+fn a_marked_answer_is_no_older_than_it_says() {
+    let after = |age| {
+        let answer = Answer::Marked(Some(1), ms(age));
+        broken([(0, visible(1)), (5000, visible(2)), (7000, read(6999, answer))])
+    };
+    assert_eq!(after(2000), []);
+    assert_eq!(after(1900), [Rule::Age]);
+}
+
+#[test]
+fn a_token_is_answered_by_what_has_seen_the_write() {
+    let after = |token, version| {
+        let answer = Answer::Marked(Some(version), ms(60_000));
+        let read = What::Read { instance: 0, key: KEY, began: ms(20), token: Some(ms(token)), answer };
+        broken([(0, visible(1)), (10, visible(2)), (12, visible(3)), (20, read)])
+    };
+    assert_eq!(after(11, 1), [Rule::ReadYourWrites]);
+    assert_eq!(after(11, 2), []);
+    assert_eq!(after(11, 3), []);
+}
+
+#[test]
+fn versions_never_go_down() {
+    let served = |kind, version| What::Served { key: KEY, master: 0, kind, version };
+    let stored = |master, version| What::Stored { key: KEY, master, fill: false, version };
+    assert_eq!(broken([(0, served(Kind::Live, 2)), (1, served(Kind::Live, 2))]), []);
+    assert_eq!(broken([(0, served(Kind::Live, 2)), (1, served(Kind::Live, 1))]), [Rule::NeverDown]);
+    assert_eq!(broken([(0, served(Kind::Negative, 2)), (1, served(Kind::Live, 1))]), [Rule::NeverDown]);
+    assert_eq!(broken([(0, stored(0, 2)), (1, stored(0, 1))]), [Rule::NeverDown]);
+    assert_eq!(broken([(0, stored(0, 2)), (1, stored(1, 1))]), [], "a promoted replica may know less");
+}
+
+#[test]
+fn a_lease_is_one_loader_and_one_fill() {
+    let granted = |until| What::Granted { key: KEY, master: 0, until: ms(until) };
+    let fill = || What::Stored { key: KEY, master: 0, fill: true, version: 1 };
+    assert_eq!(broken([(0, granted(9)), (5, fill()), (6, granted(20))]), []);
+    assert_eq!(broken([(0, granted(9)), (9, granted(20))]), []);
+    assert_eq!(broken([(0, granted(9)), (8, granted(20))]), [Rule::OneLoader]);
+    assert_eq!(broken([(0, granted(9)), (5, fill()), (6, fill())]), [Rule::OneLoader]);
+    assert_eq!(broken([(0, granted(9)), (10, fill())]), [Rule::OneLoader]);
+}
+
+#[test]
+fn what_is_committed_reaches_both_and_the_checkpoint_waits() {
+    let bus = |version| What::Published(vec![row(version)]);
+    let floor = |version| What::Floored(vec![row(version)]);
+    let table = || vec![Write::Table(Table::Orders)];
+    let of = |told: Vec<What>| broken((0..).zip([committed(1, 5)].into_iter().chain(told)));
+    assert_eq!(of(vec![bus(5), floor(5), What::Saved(1)]), []);
+    assert_eq!(of(vec![bus(6), floor(6), What::Saved(1)]), [], "a later version says as much");
+    assert_eq!(of(vec![bus(4), floor(5)]), [Rule::NothingLost]);
+    assert_eq!(of(vec![bus(5), What::Saved(1), floor(5)]), [Rule::Checkpoint]);
+    assert_eq!(of(vec![What::Saved(0), bus(5), floor(5)]), []);
+    assert_eq!(of(vec![What::Published(table()), What::Raised(Table::Orders)]), []);
+    assert_eq!(of(vec![bus(5), What::Owed(Table::Orders), What::Saved(1)]), [Rule::NothingLost]);
+    let raised = What::Raised(Table::Orders);
+    assert_eq!(of(vec![bus(5), What::Owed(Table::Orders), What::Saved(1), raised]), []);
+    // Told before it is committed is not told.
+    assert_eq!(broken([(0, bus(5)), (0, floor(5)), (1, committed(1, 5))]), [Rule::NothingLost]);
+}
+
+#[test]
+fn in_the_end_everything_equals_the_database() {
+    let after = |what| broken([(0, visible(1)), (9, visible(2)), (20, What::Quiet), (21, what)]);
+    assert_eq!(after(unmarked(20, 2)), []);
+    assert_eq!(after(unmarked(20, 1)), [Rule::Quiescence]);
+    assert_eq!(after(read(20, Answer::Refused("no".into()))), [Rule::Quiescence]);
+    assert_eq!(after(read(20, Answer::Marked(Some(2), ms(1)))), [Rule::Quiescence]);
+    assert_eq!(after(What::Held(KEY, Kind::Live, 2)), []);
+    assert_eq!(after(What::Held(KEY, Kind::Live, 1)), [Rule::Quiescence]);
+    assert_eq!(after(What::Held(KEY, Kind::Negative, 2)), [Rule::Quiescence], "a negative entry dies on insert");
+    assert_eq!(after(What::Held(KEY, Kind::Floor, 2)), []);
+    assert_eq!(after(What::Held(KEY, Kind::Floor, 3)), [Rule::Quiescence], "it would refuse every load");
+    assert_eq!(after(What::Current(0, true, true)), []);
+    assert_eq!(after(What::Current(0, true, false)), [Rule::Quiescence]);
+}

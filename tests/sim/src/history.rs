@@ -1,0 +1,220 @@
+//! What happened in a run, in order: all that the checker knows.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A row's name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// One of the tables.
+    pub table: Table,
+    /// The primary key.
+    pub id: u64,
+}
+
+/// The tables of the simulated database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "their names are all there is")]
+pub enum Table {
+    Orders,
+    Items,
+    Heartbeat,
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}:{}", self.table, self.id)
+    }
+}
+
+/// A row as somebody saw it: its version, or `None` where there is none.
+pub type Row = Option<u64>;
+
+/// How a read ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Current.
+    Unmarked(Row),
+    /// Stale, of at most this age.
+    Marked(Row, Duration),
+    /// Refused, and why.
+    Refused(String),
+}
+
+impl Answer {
+    /// The row that was answered.
+    pub fn row(&self) -> Option<Row> {
+        match self {
+            Self::Unmarked(row) | Self::Marked(row, _) => Some(*row),
+            Self::Refused(_) => None,
+        }
+    }
+}
+
+/// What the second level holds of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as in the cache")]
+pub enum Kind {
+    Live,
+    Negative,
+    Floor,
+}
+
+/// Which master of the second level, by a number that each promotion raises.
+pub type Master = u32;
+
+/// One change of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// A row, with the version it has now, or had when it was deleted.
+    Row {
+        /// Which.
+        key: Key,
+        /// See above.
+        version: u64,
+        /// Whether it was deleted.
+        tombstone: bool,
+    },
+    /// A whole table.
+    Table(Table),
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A transaction stands in the binlog, under this number. For a distributed one the number under which it was
+    /// prepared as well.
+    Committed {
+        /// Its number.
+        gtid: u64,
+        /// That of its PREPARE.
+        prepared: Option<u64>,
+        /// What it changed.
+        writes: Vec<Write>,
+    },
+    /// A row can be read at the primary.
+    Visible(Key, Row),
+    /// The bus acknowledged.
+    Published(Vec<Write>),
+    /// The second level acknowledged.
+    Floored(Vec<Write>),
+    /// The checkpoint stands behind this transaction.
+    Saved(u64),
+    /// The epoch of a table in the second level was told to all readers: whatever it held of the table counts no more.
+    Raised(Table),
+    /// It is safely noted that a table's epoch must be raised.
+    Owed(Table),
+    /// A master gave a lease, until then unless it is used.
+    Granted {
+        /// Of which key.
+        key: Key,
+        /// By whom.
+        master: Master,
+        /// When it ends by itself.
+        until: Duration,
+    },
+    /// A master took a fill or an invalidation.
+    Stored {
+        /// Of which key.
+        key: Key,
+        /// By whom.
+        master: Master,
+        /// Whether it was a fill.
+        fill: bool,
+        /// The version that it has now.
+        version: u64,
+    },
+    /// A master served an entry.
+    Served {
+        /// Of which key.
+        key: Key,
+        /// By whom.
+        master: Master,
+        /// Live or negative.
+        kind: Kind,
+        /// Its version.
+        version: u64,
+    },
+    /// An instance began to load a key.
+    Loading {
+        /// Who.
+        instance: usize,
+        /// What.
+        key: Key,
+    },
+    /// A read ended.
+    Read {
+        /// At which instance.
+        instance: usize,
+        /// Of what.
+        key: Key,
+        /// When it began.
+        began: Duration,
+        /// When the caller's own write, of which it shows a token, was acknowledged.
+        token: Option<Duration>,
+        /// What came.
+        answer: Answer,
+    },
+    /// A fault.
+    Fault(String),
+    /// From here on nobody writes, nothing fails, and all that was late has arrived.
+    Quiet,
+    /// At the end: what the second level's master would serve of a key.
+    Held(Key, Kind, u64),
+    /// At the end: whether an instance's first and second level are current.
+    Current(usize, bool, bool),
+    /// For those who read the history.
+    Note(String),
+}
+
+/// An event.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Since the start.
+    pub at: Duration,
+    /// What.
+    pub what: What,
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>6} ms  {:?}", self.at.as_millis(), self.what)
+    }
+}
+
+/// The events of a run.
+#[derive(Debug)]
+pub(crate) struct History {
+    began: Instant,
+    events: Mutex<Vec<Event>>,
+}
+
+impl History {
+    pub(crate) fn new() -> Self {
+        Self { began: Instant::now(), events: Mutex::default() }
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    pub(crate) fn add(&self, what: What) {
+        let event = Event { at: self.now(), what };
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+    }
+
+    pub(crate) fn note(&self, text: impl Into<String>) {
+        self.add(What::Note(text.into()));
+    }
+
+    pub(crate) fn fault(&self, text: impl Into<String>) {
+        self.add(What::Fault(text.into()));
+    }
+
+    pub(crate) fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
