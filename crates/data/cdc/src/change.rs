@@ -20,7 +20,7 @@ impl std::fmt::Display for TableName {
 }
 
 /// One column of a primary key.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum KeyPart {
     /// A signed integer of any width.
     Int(i64),

@@ -24,6 +24,15 @@ pub struct Xid {
     data: Vec<u8>,
 }
 
+impl Xid {
+    /// Of a format, and both parts.
+    pub fn new(format: u32, transaction: &[u8], branch: &[u8]) -> Self {
+        // The protocol has a byte for it, and a part 64 bytes at most.
+        let first = u8::try_from(transaction.len()).unwrap_or(u8::MAX);
+        Self { format, first, data: [transaction, branch].concat() }
+    }
+}
+
 /// What the first event of a group says of distributed transactions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Xa {

@@ -150,6 +150,7 @@ impl<B: Publish, F: Floors, K: Keep> Work<B, F, K> {
         let Self { bus, level2 } = self;
         let (mut bus, mut level2) = (std::pin::pin!(bus.run()), std::pin::pin!(level2.run()));
         tokio::select! {
+            biased;
             done = &mut bus => done?,
             () = &mut level2 => return Ok(()),
         }

@@ -60,6 +60,7 @@ pub use gtid::{BadPosition, Gtid, Position};
 pub use options::{Options, Watched};
 pub use progress::Progress;
 pub use reader::Reader;
+pub use settling::Settling;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

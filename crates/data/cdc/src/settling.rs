@@ -7,8 +7,9 @@ use crate::gtid::Position;
 /// Positions that are remembered; beyond that the newest waits for what comes after it.
 const LIMIT: usize = 4096;
 
+/// The transactions that are under way, and the positions behind them.
 #[derive(Debug, Default)]
-pub(crate) struct Settling {
+pub struct Settling {
     /// Transactions that the sink took.
     taken: u64,
     /// The number of a transaction, and where one may begin once it has settled. The oldest first.
@@ -17,12 +18,12 @@ pub(crate) struct Settling {
 
 impl Settling {
     /// The sink took another one.
-    pub(crate) fn took(&mut self) {
+    pub fn took(&mut self) {
         self.taken += 1;
     }
 
     /// What was read by now ends at `position`.
-    pub(crate) fn passed(&mut self, position: Position) {
+    pub fn passed(&mut self, position: Position) {
         let full = self.waiting.len() == LIMIT;
         match self.waiting.back_mut() {
             Some(back) if full || back.0 == self.taken => *back = (self.taken, position),
@@ -31,7 +32,7 @@ impl Settling {
     }
 
     /// The last position behind which nothing is under way, when `settled` transactions have settled; `None` if it was told before.
-    pub(crate) fn settled(&mut self, settled: u64) -> Option<Position> {
+    pub fn settled(&mut self, settled: u64) -> Option<Position> {
         let mut last = None;
         while let Some((number, _)) = self.waiting.front()
             && *number <= settled
@@ -42,7 +43,7 @@ impl Settling {
     }
 
     /// Whether there is a position to be told yet.
-    pub(crate) fn waits(&self) -> bool {
+    pub fn waits(&self) -> bool {
         !self.waiting.is_empty()
     }
 }

@@ -211,6 +211,9 @@ async fn blocking<K: Keep, T: Send + 'static>(
     keep: &Arc<K>,
     call: impl FnOnce(&K) -> Result<T, CheckpointError> + Send + 'static,
 ) -> Result<T, CheckpointError> {
+    if !keep.blocks() {
+        return call(keep);
+    }
     let keep = Arc::clone(keep);
     match tokio::task::spawn_blocking(move || call(&keep)).await {
         Ok(done) => done,

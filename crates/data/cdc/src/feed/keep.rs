@@ -22,12 +22,16 @@ pub struct Kept {
     pub pending: BTreeSet<Arc<TableName>>,
 }
 
-/// Keeps it. Both methods may block: they are called on a thread for that.
+/// Keeps it. Both methods may block: they are called on a thread for that, unless [`Keep::blocks`] says otherwise.
 pub trait Keep: Send + Sync + 'static {
     /// The last saved; `None` if there never was one, which makes all entries of the second level misses.
     fn load(&self) -> Result<Option<Kept>, CheckpointError>;
     /// Replaces it. When this returns it survives a crash.
     fn save(&self, kept: &Kept) -> Result<(), CheckpointError>;
+    /// Whether it may take long. What does not is called where one is, which keeps the order of a simulation's events.
+    fn blocks(&self) -> bool {
+        true
+    }
 }
 
 /// In a file: a line that says what it is, a line with a checksum, and the content as the bus has it.
@@ -112,6 +116,10 @@ impl Keep for KeepMemory {
     fn save(&self, kept: &Kept) -> Result<(), CheckpointError> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept.clone());
         Ok(())
+    }
+
+    fn blocks(&self) -> bool {
+        false
     }
 }
 

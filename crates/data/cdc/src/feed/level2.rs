@@ -1,6 +1,6 @@
 //! The second level's side of a feed: a bounded queue of floors, and a worker that brings them there, however often it takes.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::sync::atomic::Ordering::Relaxed;
@@ -284,13 +284,14 @@ impl<F: Floors> Worker<F> {
     }
 }
 
-/// One a key: the last, which is the highest unless a row was created again below its tombstone.
-fn latest(entries: &[Entry]) -> Vec<Arc<Change>> {
-    let mut latest: HashMap<(&TableName, &Key), &Arc<Change>> = HashMap::new();
-    for change in entries.iter().flat_map(|entry| &entry.floors) {
-        let held = latest.entry((&change.table, &change.key)).or_insert(change);
-        if floor(change) >= floor(held) {
-            *held = change;
+/// One floor a key: the last, which is the highest unless a row was created again below its tombstone.
+fn latest(entries: &[Entry]) -> Vec<&Floor> {
+    // Ordered, so that a simulation does the same in each run.
+    let mut latest: BTreeMap<(&TableName, &Key), &Floor> = BTreeMap::new();
+    for floor in entries.iter().flat_map(|entry| &entry.floors) {
+        let held = latest.entry((&floor.table, &floor.key)).or_insert(floor);
+        if floor.least >= held.least {
+            *held = floor;
         }
     }
     latest.into_values().map(Arc::clone).collect()
