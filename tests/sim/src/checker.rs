@@ -70,6 +70,7 @@ struct State {
 
 /// A change on its way.
 struct Pending {
+    source: usize,
     gtid: u64,
     write: Write,
     bus: bool,
@@ -86,7 +87,7 @@ struct Checker {
     pending: Vec<Pending>,
     served: BTreeMap<Key, u64>,
     held: BTreeMap<(Key, Master), u64>,
-    leases: BTreeMap<(Key, Master), Duration>,
+    leases: BTreeMap<(Key, Master), (u64, Duration)>,
     quiet: Option<Duration>,
 }
 
@@ -95,8 +96,9 @@ impl Checker {
         let at = event.at;
         match &event.what {
             What::Visible(key, row) => self.rows.entry(*key).or_default().push(State { from: at, row: *row }),
-            What::Committed { gtid, writes, .. } => {
+            What::Committed { source, gtid, writes, .. } => {
                 let pending = |write: &Write| Pending {
+                    source: *source,
                     gtid: *gtid,
                     write: *write,
                     bus: false,
@@ -109,8 +111,11 @@ impl Checker {
             What::Floored(told) => self.told(told, |pending| pending.level2 = true),
             What::Raised(table) => self.told(&[Write::Table(*table)], |pending| pending.level2 = true),
             What::Owed(table) => self.told(&[Write::Table(*table)], |pending| pending.owed = true),
-            What::Saved(to) => self.saved(*to),
-            What::Granted { key, master, until } => self.granted((*key, *master), at, *until),
+            What::Saved { source, to } => self.saved(*source, *to),
+            What::Granted { key, master, holder, until } => {
+                self.granted((*key, *master), at, (*holder, *until));
+            }
+            What::Released(key, master) => drop(self.leases.remove(&(*key, *master))),
             What::Stored { key, master, fill, version } => self.stored((*key, *master), *fill, *version, at),
             What::Served { key, kind, version, .. } => self.served(*key, *kind, *version),
             What::Read { key, began, token, answer, .. } => {
@@ -155,8 +160,9 @@ impl Checker {
         self.pending.retain(|pending| !(pending.bus && pending.level2));
     }
 
-    fn saved(&mut self, to: u64) {
-        let passed = |pending: &&Pending| pending.gtid <= to && !(pending.bus && (pending.level2 || pending.owed));
+    fn saved(&mut self, source: usize, to: u64) {
+        let behind = |pending: &&Pending| pending.source == source && pending.gtid <= to;
+        let passed = |pending: &&Pending| behind(pending) && !(pending.bus && (pending.level2 || pending.owed));
         if let Some(Pending { gtid, write, bus, .. }) = self.pending.iter().find(passed) {
             let who = if *bus { "the second level" } else { "the bus" };
             let text = format!("the checkpoint is at {to}, but {who} has not {write:?} of transaction {gtid}");
@@ -164,14 +170,18 @@ impl Checker {
         }
     }
 
-    fn granted(&mut self, of: (Key, Master), at: Duration, until: Duration) {
-        if let Some(other) = self.leases.insert(of, until).filter(|other| *other > at) {
-            self.found(Rule::OneLoader, format!("a second lease of {:?}: the first ends at {other:?}", of.0));
+    fn granted(&mut self, of: (Key, Master), at: Duration, lease: (u64, Duration)) {
+        // Who holds it may ask again, when the first answer was lost.
+        let other = |other: &(u64, Duration)| other.0 != lease.0 && other.1 > at;
+        if let Some((_, until)) = self.leases.insert(of, lease).filter(other) {
+            self.found(Rule::OneLoader, format!("a second lease of {:?}: the first ends at {until:?}", of.0));
         }
     }
 
-    fn stored(&mut self, of: (Key, Master), fill: bool, version: u64, at: Duration) {
-        if fill && self.leases.remove(&of).is_none_or(|until| until < at) {
+    fn stored(&mut self, of: (Key, Master), fill: Option<u64>, version: u64, at: Duration) {
+        if let Some(holder) = fill
+            && self.leases.remove(&of).is_none_or(|lease| lease.0 != holder || lease.1 < at)
+        {
             self.found(Rule::OneLoader, format!("a fill of {:?} without a lease", of.0));
         }
         let held = self.held.entry(of).or_default();

@@ -88,6 +88,8 @@ pub enum What {
     /// A transaction stands in the binlog, under this number. For a distributed one the number under which it was
     /// prepared as well.
     Committed {
+        /// In which database.
+        source: usize,
         /// Its number.
         gtid: u64,
         /// That of its PREPARE.
@@ -101,8 +103,13 @@ pub enum What {
     Published(Vec<Write>),
     /// The second level acknowledged.
     Floored(Vec<Write>),
-    /// The checkpoint stands behind this transaction.
-    Saved(u64),
+    /// The checkpoint of a database stands behind this transaction.
+    Saved {
+        /// Which database.
+        source: usize,
+        /// The number of the transaction.
+        to: u64,
+    },
     /// The epoch of a table in the second level was told to all readers: whatever it held of the table counts no more.
     Raised(Table),
     /// It is safely noted that a table's epoch must be raised.
@@ -113,17 +120,21 @@ pub enum What {
         key: Key,
         /// By whom.
         master: Master,
+        /// To whom, by the order in which they were first seen.
+        holder: u64,
         /// When it ends by itself.
         until: Duration,
     },
+    /// A lease ended before its time.
+    Released(Key, Master),
     /// A master took a fill or an invalidation.
     Stored {
         /// Of which key.
         key: Key,
         /// By whom.
         master: Master,
-        /// Whether it was a fill.
-        fill: bool,
+        /// For a fill, whose.
+        fill: Option<u64>,
         /// The version that it has now.
         version: u64,
     },

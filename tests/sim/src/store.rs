@@ -67,6 +67,8 @@ impl std::error::Error for Down {}
 
 #[derive(Debug)]
 pub(crate) struct Store {
+    /// Its number among the sources.
+    source: usize,
     history: Arc<History>,
     random: Random,
     /// The largest number of keys a table has.
@@ -93,9 +95,14 @@ struct Inner {
 
 impl Store {
     /// A database whose rows have versions around `base`.
-    pub(crate) fn new(seed: u64, keys: u64, base: u64, history: Arc<History>) -> Self {
+    pub(crate) fn new(
+        (seed, source): (u64, usize),
+        tables: &[Table],
+        (keys, base): (u64, u64),
+        history: Arc<History>,
+    ) -> Self {
         let mut inner = Inner::default();
-        for table in [Table::Orders, Table::Items] {
+        for &table in tables {
             for id in 0..keys {
                 let key = Key { table, id };
                 inner.highest.insert(key, base);
@@ -106,8 +113,8 @@ impl Store {
                 }
             }
         }
-        let random = Random::new(seed, "store");
-        Self { history, random, keys, inner: Mutex::new(inner), logged: Notify::new(), applied: Notify::new() }
+        let random = Random::new(seed, &format!("store {source}"));
+        Self { source, history, random, keys, inner: Mutex::new(inner), logged: Notify::new(), applied: Notify::new() }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -187,7 +194,9 @@ impl Store {
         }
         let rows = if distributed { &[][..] } else { &writes };
         let gtid = self.log(part, rows);
-        self.history.add(What::Committed { gtid, prepared, writes: writes.clone() });
+        if !matches!(wish, Wish::Beat(..)) {
+            self.history.add(What::Committed { source: self.source, gtid, prepared, writes: writes.clone() });
+        }
         self.in_force(gtid, &writes).await;
         self.unlock(&writes);
         let at = self.history.now();
@@ -290,6 +299,11 @@ impl Store {
     pub(crate) fn visible(&self) -> u64 {
         let inner = self.inner();
         inner.waiting.iter().map(|(gtid, _)| gtid - 1).min().unwrap_or(inner.binlog.len() as u64)
+    }
+
+    /// How many groups the binlog has.
+    pub(crate) fn written(&self) -> u64 {
+        self.inner().binlog.len() as u64
     }
 
     /// The replica, which is behind by as much as `lag` says.

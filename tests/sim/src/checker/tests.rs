@@ -31,7 +31,11 @@ fn row(version: u64) -> Write {
 }
 
 fn committed(gtid: u64, version: u64) -> What {
-    What::Committed { gtid, prepared: None, writes: vec![row(version)] }
+    What::Committed { source: 0, gtid, prepared: None, writes: vec![row(version)] }
+}
+
+fn saved(to: u64) -> What {
+    What::Saved { source: 0, to }
 }
 
 #[test]
@@ -81,7 +85,7 @@ fn a_token_is_answered_by_what_has_seen_the_write() {
 #[test]
 fn versions_never_go_down() {
     let served = |kind, version| What::Served { key: KEY, master: 0, kind, version };
-    let stored = |master, version| What::Stored { key: KEY, master, fill: false, version };
+    let stored = |master, version| What::Stored { key: KEY, master, fill: None, version };
     assert_eq!(broken([(0, served(Kind::Live, 2)), (1, served(Kind::Live, 2))]), []);
     assert_eq!(broken([(0, served(Kind::Live, 2)), (1, served(Kind::Live, 1))]), [Rule::NeverDown]);
     assert_eq!(broken([(0, served(Kind::Negative, 2)), (1, served(Kind::Live, 1))]), [Rule::NeverDown]);
@@ -91,13 +95,18 @@ fn versions_never_go_down() {
 
 #[test]
 fn a_lease_is_one_loader_and_one_fill() {
-    let granted = |until| What::Granted { key: KEY, master: 0, until: ms(until) };
-    let fill = || What::Stored { key: KEY, master: 0, fill: true, version: 1 };
+    let lease = |holder, until| What::Granted { key: KEY, master: 0, holder, until: ms(until) };
+    let granted = |until| lease(until, until);
+    let fill_of = |holder| What::Stored { key: KEY, master: 0, fill: Some(holder), version: 1 };
+    let fill = || fill_of(9);
     assert_eq!(broken([(0, granted(9)), (5, fill()), (6, granted(20))]), []);
     assert_eq!(broken([(0, granted(9)), (9, granted(20))]), []);
     assert_eq!(broken([(0, granted(9)), (8, granted(20))]), [Rule::OneLoader]);
     assert_eq!(broken([(0, granted(9)), (5, fill()), (6, fill())]), [Rule::OneLoader]);
     assert_eq!(broken([(0, granted(9)), (10, fill())]), [Rule::OneLoader]);
+    assert_eq!(broken([(0, granted(9)), (5, fill_of(8))]), [Rule::OneLoader]);
+    assert_eq!(broken([(0, lease(1, 9)), (5, lease(1, 14)), (12, fill_of(1))]), [], "it asked again");
+    assert_eq!(broken([(0, granted(9)), (5, What::Released(KEY, 0)), (6, granted(20))]), []);
 }
 
 #[test]
@@ -106,15 +115,15 @@ fn what_is_committed_reaches_both_and_the_checkpoint_waits() {
     let floor = |version| What::Floored(vec![row(version)]);
     let table = || vec![Write::Table(Table::Orders)];
     let of = |told: Vec<What>| broken((0..).zip([committed(1, 5)].into_iter().chain(told)));
-    assert_eq!(of(vec![bus(5), floor(5), What::Saved(1)]), []);
-    assert_eq!(of(vec![bus(6), floor(6), What::Saved(1)]), [], "a later version says as much");
+    assert_eq!(of(vec![bus(5), floor(5), saved(1)]), []);
+    assert_eq!(of(vec![bus(6), floor(6), saved(1)]), [], "a later version says as much");
     assert_eq!(of(vec![bus(4), floor(5)]), [Rule::NothingLost]);
-    assert_eq!(of(vec![bus(5), What::Saved(1), floor(5)]), [Rule::Checkpoint]);
-    assert_eq!(of(vec![What::Saved(0), bus(5), floor(5)]), []);
+    assert_eq!(of(vec![bus(5), saved(1), floor(5)]), [Rule::Checkpoint]);
+    assert_eq!(of(vec![saved(0), bus(5), floor(5)]), []);
     assert_eq!(of(vec![What::Published(table()), What::Raised(Table::Orders)]), []);
-    assert_eq!(of(vec![bus(5), What::Owed(Table::Orders), What::Saved(1)]), [Rule::NothingLost]);
+    assert_eq!(of(vec![bus(5), What::Owed(Table::Orders), saved(1)]), [Rule::NothingLost]);
     let raised = What::Raised(Table::Orders);
-    assert_eq!(of(vec![bus(5), What::Owed(Table::Orders), What::Saved(1), raised]), []);
+    assert_eq!(of(vec![bus(5), What::Owed(Table::Orders), saved(1), raised]), []);
     // Told before it is committed is not told.
     assert_eq!(broken([(0, bus(5)), (0, floor(5)), (1, committed(1, 5))]), [Rule::NothingLost]);
 }

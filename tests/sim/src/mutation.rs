@@ -1,0 +1,49 @@
+//! The promises that tests break on purpose, to see that the checker notices.
+
+use aqueduct_cache::l2;
+
+/// One promise, broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    /// An invalidation of the second level deletes the entry and leaves no floor.
+    BareDelete,
+    /// A fill of the second level needs no lease.
+    NoLease,
+    /// The scripts compare versions as Lua's numbers.
+    ToNumber,
+    /// All masters of the second level write the same stamp.
+    NoStamp,
+    /// The checkpoint moves on when a transaction is handed over.
+    CheckpointBeforeAcknowledge,
+    /// The rows of a distributed transaction are told when it is prepared.
+    XaReleasedAtPrepare,
+    /// The instances share one place in the stream of changes.
+    QueueGroup,
+    /// What was loaded is kept in the first level though a fence came in between.
+    FillDespiteFence,
+}
+
+impl Mutation {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::BareDelete,
+        Self::NoLease,
+        Self::ToNumber,
+        Self::NoStamp,
+        Self::CheckpointBeforeAcknowledge,
+        Self::XaReleasedAtPrepare,
+        Self::QueueGroup,
+        Self::FillDespiteFence,
+    ];
+
+    /// The same in the scripts.
+    pub(crate) fn script(self) -> Option<l2::Mutation> {
+        match self {
+            Self::BareDelete => Some(l2::Mutation::BareDelete),
+            Self::NoLease => Some(l2::Mutation::NoLease),
+            Self::ToNumber => Some(l2::Mutation::ToNumber),
+            Self::NoStamp => Some(l2::Mutation::NoStamp),
+            _ => None,
+        }
+    }
+}
