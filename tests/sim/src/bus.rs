@@ -60,7 +60,7 @@ impl std::fmt::Debug for Bus {
 }
 
 impl Bus {
-    pub(crate) fn new(seed: u64, source: usize, tables: Vec<Table>, queue_group: bool, history: Arc<History>) -> Self {
+    pub(crate) fn new((seed, source): (u64, usize), tables: Vec<Table>, queue_group: bool, history: Arc<History>) -> Self {
         let random = Random::new(seed, &format!("bus {source}"));
         let state = State { epoch: 1000, next: 1, paused: vec![None; 16], ..State::default() };
         let changed = Notify::new();

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use crate::bus::{self, Bus};
 use crate::history::{History, Table, What, Write};
 use crate::mutation::Mutation;
+use crate::plan::Lost;
 use crate::random::Random;
 use crate::redis::{self, Redis};
 use crate::store::{Group, Part, Store};
@@ -31,7 +32,7 @@ pub(crate) struct Source {
     pub(crate) number: usize,
     pub(crate) store: Store,
     pub(crate) bus: Bus,
-    pub(crate) disk: Mutex<Disk>,
+    disk: Mutex<Disk>,
     /// Until when the process stands still.
     pub(crate) paused: watch::Sender<Option<Instant>>,
     keep: KeepMemory,
@@ -43,11 +44,11 @@ pub(crate) struct Source {
 
 /// What survives the process.
 #[derive(Debug, Default)]
-pub(crate) struct Disk {
+struct Disk {
     /// The checkpoint.
-    pub(crate) position: Option<Position>,
+    position: Option<Position>,
     /// What was before it was removed from the binlog.
-    pub(crate) purged: u64,
+    purged: u64,
     started: bool,
 }
 
@@ -67,6 +68,16 @@ impl Source {
 
     fn disk(&self) -> std::sync::MutexGuard<'_, Disk> {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Loses what was kept.
+    pub(crate) fn lose(&self, lost: Lost) {
+        let mut disk = self.disk();
+        match lost {
+            Lost::Nothing => {}
+            Lost::Checkpoint => disk.position = None,
+            Lost::Binlog => disk.purged = self.store.written(),
+        }
     }
 
     /// SIGSTOP: what the process would do next it does later.

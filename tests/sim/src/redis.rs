@@ -14,6 +14,9 @@ use crate::history::{History, Key, Kind, Master, Table, What};
 use crate::random::Random;
 use lua::Interpreter;
 
+/// The usual time for a command to get there, in milliseconds, at most.
+const SWIFT: u64 = 3;
+
 /// A key's bytes, and when it ends by the node's clock in milliseconds.
 #[derive(Clone, Debug)]
 struct Item {
@@ -124,7 +127,7 @@ impl Redis {
         let master = Arc::new(Mutex::new(fresh(random.range(0..7_200_000))));
         let replica = fresh(random.range(0..7_200_000));
         let lua = Interpreter::new(Arc::clone(&master));
-        let state = State { master, number: 0, replica, stream: VecDeque::new(), down: false, slow: 3 };
+        let state = State { master, number: 0, replica, stream: VecDeque::new(), down: false, slow: SWIFT };
         Self { shared: Arc::new(Shared { history, random, lua, state: Mutex::new(state), holders: Mutex::default() }) }
     }
 
@@ -138,15 +141,16 @@ impl Redis {
     }
 
     /// How long a command may be on its way, in milliseconds.
-    pub(crate) fn set_slow(&self, slow: u64) {
-        self.state().slow = slow;
+    pub(crate) fn set_slow(&self, slow: Option<u64>) {
+        self.state().slow = slow.unwrap_or(SWIFT);
     }
 
-    /// The replica takes the place of the master, with what reached it by now; the old master comes back as its replica.
-    pub(crate) fn promote(&self) {
+    /// The replica takes the place of the master, with what reached it by now, or all; the old master comes back as its
+    /// replica.
+    pub(crate) fn promote(&self, in_order: bool) {
         let now = self.shared.history.now();
         let mut state = self.state();
-        state.replicate(now);
+        state.replicate(if in_order { Duration::MAX } else { now });
         let lost = state.stream.len();
         state.stream.clear();
         state.replica.replid = replid(&self.shared.random);

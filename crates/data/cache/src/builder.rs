@@ -215,6 +215,13 @@ impl<K, V, E> Builder<K, V, E> {
         self
     }
 
+    /// A cache that breaks one promise.
+    #[cfg(feature = "mutations")]
+    pub fn broken(mut self, mutation: Mutation) -> Self {
+        self.broken = Some(mutation);
+        self
+    }
+
     fn validate(&self) -> Result<(), BuildError> {
         const CENTURY: Duration = Duration::from_hours(100 * 365 * 24);
         let lifetimes = [("soft", self.soft), ("hard", self.hard), ("negative", self.negative)];

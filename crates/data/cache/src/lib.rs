@@ -61,6 +61,8 @@ pub use answer::{Answer, AsOf, Ask, Loaded};
 pub use builder::{BuildError, Builder, Spawner, Task};
 pub use cache::Cache;
 pub use error::Error;
+#[cfg(feature = "mutations")]
+pub use mutation::Mutation;
 pub use stats::Stats;
 pub use watermarks::Watermarks;
 

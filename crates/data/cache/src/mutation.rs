@@ -1,9 +1,10 @@
-//! The ways in which tests break the cache on purpose, to see that the property test notices. Outside tests the
-//! question "is it broken?" is a constant `false`, and the branch is gone.
+//! The ways in which tests break the cache on purpose, to see that the property test and the simulation notice. Otherwise
+//! the question "is it broken?" is a constant `false`, and the branch is gone.
 
 /// One promise, broken.
+#[cfg_attr(not(feature = "mutations"), allow(unreachable_pub, reason = "only tests break the cache"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mutation {
+pub enum Mutation {
     /// A fill does not ask whether a fence came in between.
     FillDespiteFence,
     /// A caller joins a load that began before the last fence.

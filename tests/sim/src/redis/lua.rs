@@ -62,7 +62,7 @@ fn install(lua: &Lua, node: Arc<Mutex<Node>>) -> Result<()> {
     })?;
     redis.set("call", &call)?;
     redis.set("pcall", &call)?;
-    let sha1 = |_: &Lua, text: mlua::String| Ok(sha1_smol::Sha1::from(text.as_bytes()).hexdigest());
+    let sha1 = |_: &Lua, text: mlua::LuaString| Ok(sha1_smol::Sha1::from(text.as_bytes()).digest().to_string());
     redis.set("sha1hex", lua.create_function(sha1)?)?;
     lua.globals().set("redis", redis)
 }
@@ -131,7 +131,7 @@ fn answer(value: &LuaValue) -> Value {
         LuaValue::Number(number) => Value::Int(*number as i64),
         LuaValue::String(text) => Value::Bytes(text.as_bytes().to_vec()),
         LuaValue::Table(table) => {
-            if let Ok(status) = table.get::<mlua::String>("ok") {
+            if let Ok(status) = table.get::<mlua::LuaString>("ok") {
                 return Value::Bytes(status.as_bytes().to_vec());
             }
             // Up to the first nil.

@@ -1,0 +1,125 @@
+//! What a seed decides before a run begins: its size, its times and its faults.
+
+use std::time::Duration;
+
+use crate::random::Random;
+
+/// The course of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// Databases, each followed for itself.
+    pub(crate) sources: usize,
+    pub(crate) instances: usize,
+    pub(crate) readers: usize,
+    pub(crate) writers: usize,
+    /// Rows of a table.
+    pub(crate) keys: u64,
+    /// The versions with which they begin.
+    pub(crate) base: u64,
+    /// How long everybody is busy.
+    pub(crate) busy: Duration,
+    /// The longest pause between two writes of one writer, in milliseconds.
+    pub(crate) write_pause: u64,
+    pub(crate) read_pause: u64,
+    /// Lifetimes of entries.
+    pub(crate) soft: Duration,
+    pub(crate) fresh: Duration,
+    pub(crate) negative: Duration,
+    /// In the order of time.
+    pub(crate) faults: Vec<(Duration, Fault)>,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The process that follows a database is killed, and comes back; perhaps its checkpoint is gone, or too old.
+    KillCdc { source: usize, gone: Duration, lost: Lost },
+    /// SIGSTOP.
+    StopCdc { source: usize, lasts: Duration },
+    /// The master dies, and its replica is promoted.
+    Failover { gone: Duration },
+    /// The same, in good order: nothing is lost.
+    Handover,
+    /// Nobody reaches the second level.
+    RedisDown { lasts: Duration },
+    /// Its answers are late.
+    RedisSlow { lasts: Duration, millis: u64 },
+    /// The bus takes and gives nothing.
+    BusDown { source: usize, lasts: Duration },
+    /// It loses its records.
+    BusReset { source: usize },
+    /// One instance hears nothing.
+    Deaf { instance: usize, source: usize, lasts: Duration },
+    /// An instance is killed and started again.
+    KillInstance { instance: usize },
+    /// The primary cannot be reached.
+    StoreDown { source: usize, lasts: Duration },
+    /// The replica is behind.
+    Lag { source: usize, lasts: Duration },
+}
+
+/// What became of a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    Nothing,
+    /// The file.
+    Checkpoint,
+    /// The binlog before the present.
+    Binlog,
+}
+
+impl Plan {
+    pub(crate) fn new(seed: u64) -> Self {
+        let random = Random::new(seed, "plan");
+        let sources = if random.percent(20) { 2 } else { 1 };
+        let instances = usize_of(random.range(2..4));
+        let busy = random.millis(3000..6000);
+        let count = random.range(0..6);
+        let mut faults: Vec<_> = (0..count)
+            .map(|_| (random.millis(200..u64::try_from(busy.as_millis()).unwrap_or(3000)), fault(&random, sources, instances)))
+            .collect();
+        faults.sort_by_key(|(at, _)| *at);
+        Self {
+            sources,
+            instances,
+            readers: usize_of(random.range(3..7)),
+            writers: usize_of(random.range(1..4)),
+            keys: random.range(2..6),
+            base: *random.pick(&[0, 1 << 53, (1 << 53) - 4, 1 << 62]),
+            busy,
+            write_pause: *random.pick(&[40, 120, 400]),
+            read_pause: *random.pick(&[15, 40, 100]),
+            soft: random.millis(1000..8000),
+            fresh: random.millis(1000..20_000),
+            negative: random.millis(300..3000),
+            faults,
+        }
+    }
+}
+
+fn usize_of(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(1)
+}
+
+fn fault(random: &Random, sources: usize, instances: usize) -> Fault {
+    let source = usize_of(random.range(0..sources as u64));
+    let instance = usize_of(random.range(0..instances as u64));
+    let lasts = random.millis(100..2500);
+    match random.range(0..16) {
+        0..3 => {
+            let lost = *random.pick(&[Lost::Nothing, Lost::Nothing, Lost::Nothing, Lost::Checkpoint, Lost::Binlog]);
+            Fault::KillCdc { source, gone: random.millis(5..1500), lost }
+        }
+        3 => Fault::StopCdc { source, lasts },
+        4..7 => Fault::Failover { gone: random.millis(1000..2500) },
+        7 => Fault::Handover,
+        8 => Fault::RedisDown { lasts },
+        9 => Fault::RedisSlow { lasts, millis: random.range(20..300) },
+        10 => Fault::BusDown { source, lasts },
+        11 => Fault::BusReset { source },
+        12 => Fault::Deaf { instance, source, lasts },
+        13 => Fault::KillInstance { instance },
+        14 => Fault::StoreDown { source, lasts },
+        _ => Fault::Lag { source, lasts },
+    }
+}
