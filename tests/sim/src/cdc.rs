@@ -300,11 +300,12 @@ impl Keep for Noted {
         let owed = |kept: Option<Kept>| kept.map(|kept| kept.pending).unwrap_or_default();
         let before: BTreeSet<Arc<TableName>> = owed(self.keep.load()?);
         self.keep.save(kept)?;
-        for name in kept.pending.difference(&before) {
-            if let Some(table) = bus::table(name) {
-                self.history.add(What::Owed(table));
-            }
-        }
+        let note = |names: &BTreeSet<Arc<TableName>>, others: &BTreeSet<Arc<TableName>>, what: fn(Table) -> What| {
+            let tables = names.difference(others).filter_map(|name| bus::table(name));
+            tables.for_each(|table| self.history.add(what(table)));
+        };
+        note(&kept.pending, &before, What::Owed);
+        note(&before, &kept.pending, What::Paid);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! What a history may not contain: a pure function over it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -61,11 +61,13 @@ pub fn check(history: &[Event]) -> Vec<Violation> {
     checker.violations
 }
 
-/// From when on a row was so at the primary.
+/// A row from its commit on, until the next can be read. Between commit and visibility both it and the one before are current.
 #[derive(Clone, Copy)]
 struct State {
     from: Duration,
+    until: Duration,
     row: Row,
+    visible: bool,
 }
 
 /// A change on its way.
@@ -75,8 +77,8 @@ struct Pending {
     write: Write,
     bus: bool,
     level2: bool,
-    /// The table's epoch will be raised.
-    owed: bool,
+    /// A later epoch of its table is noted safely.
+    kept: bool,
 }
 
 #[derive(Default)]
@@ -86,39 +88,58 @@ struct Checker {
     rows: BTreeMap<Key, Vec<State>>,
     pending: Vec<Pending>,
     served: BTreeMap<Key, u64>,
-    held: BTreeMap<(Key, Master), u64>,
+    /// What a master has, and until when.
+    held: BTreeMap<(Key, Master), (u64, Duration)>,
+    /// Tables whose epoch will be raised.
+    owed: BTreeSet<Table>,
     leases: BTreeMap<(Key, Master), (u64, Duration)>,
     quiet: Option<Duration>,
+    /// Who was not answered unmarked the last time that it asked since.
+    refused: BTreeMap<(usize, Key), Answer>,
 }
 
 impl Checker {
     fn step(&mut self, event: &Event) {
         let at = event.at;
         match &event.what {
-            What::Visible(key, row) => self.rows.entry(*key).or_default().push(State { from: at, row: *row }),
+            What::Visible(key, row) => self.visible(*key, *row, at),
             What::Committed { source, gtid, writes, .. } => {
+                writes.iter().for_each(|write| self.committed(write, at));
                 let pending = |write: &Write| Pending {
                     source: *source,
                     gtid: *gtid,
                     write: *write,
                     bus: false,
                     level2: false,
-                    owed: false,
+                    kept: false,
                 };
                 self.pending.extend(writes.iter().map(pending));
             }
             What::Published(told) => self.told(told, |pending| pending.bus = true),
             What::Floored(told) => self.told(told, |pending| pending.level2 = true),
             What::Raised(table) => self.told(&[Write::Table(*table)], |pending| pending.level2 = true),
-            What::Owed(table) => self.told(&[Write::Table(*table)], |pending| pending.owed = true),
+            What::Owed(table) => drop(self.owed.insert(*table)),
+            What::Paid(table) => {
+                self.owed.remove(table);
+                self.told(&[Write::Table(*table)], |pending| pending.kept = true);
+            }
             What::Saved { source, to } => self.saved(*source, *to),
             What::Granted { key, master, holder, until } => {
                 self.granted((*key, *master), at, (*holder, *until));
             }
             What::Released(key, master) => drop(self.leases.remove(&(*key, *master))),
-            What::Stored { key, master, fill, version } => self.stored((*key, *master), *fill, *version, at),
+            What::Stored { key, master, fill, version, until } => {
+                self.filled((*key, *master), *fill, at);
+                self.stored((*key, *master), *version, at, *until);
+            }
             What::Served { key, kind, version, .. } => self.served(*key, *kind, *version),
-            What::Read { key, began, token, answer, .. } => {
+            What::Read { instance, key, began, token, answer } => {
+                if self.quiet.is_some() {
+                    match answer {
+                        Answer::Unmarked(_) => self.refused.remove(&(*instance, *key)),
+                        _ => self.refused.insert((*instance, *key), answer.clone()),
+                    };
+                }
                 self.read(*key, (*began, at), answer);
                 self.read_your_writes(*key, *token, at, answer);
             }
@@ -135,6 +156,10 @@ impl Checker {
     }
 
     fn finish(&mut self) {
+        for ((instance, key), answer) in std::mem::take(&mut self.refused) {
+            let text = format!("instance {instance} answers {key:?} as {answer:?}, though all is well");
+            self.found(Rule::Quiescence, text);
+        }
         for pending in std::mem::take(&mut self.pending) {
             let missing = match (pending.bus, pending.level2) {
                 (true, true) => continue,
@@ -162,7 +187,8 @@ impl Checker {
 
     fn saved(&mut self, source: usize, to: u64) {
         let behind = |pending: &&Pending| pending.source == source && pending.gtid <= to;
-        let passed = |pending: &&Pending| behind(pending) && !(pending.bus && (pending.level2 || pending.owed));
+        let safe = |pending: &&Pending| pending.level2 || pending.kept || self.owed.contains(&table(&pending.write));
+        let passed = |pending: &&Pending| behind(pending) && !(pending.bus && safe(pending));
         if let Some(Pending { gtid, write, bus, .. }) = self.pending.iter().find(passed) {
             let who = if *bus { "the second level" } else { "the bus" };
             let text = format!("the checkpoint is at {to}, but {who} has not {write:?} of transaction {gtid}");
@@ -178,16 +204,17 @@ impl Checker {
         }
     }
 
-    fn stored(&mut self, of: (Key, Master), fill: Option<u64>, version: u64, at: Duration) {
+    fn filled(&mut self, of: (Key, Master), fill: Option<u64>, at: Duration) {
         if let Some(holder) = fill
             && self.leases.remove(&of).is_none_or(|lease| lease.0 != holder || lease.1 < at)
         {
             self.found(Rule::OneLoader, format!("a fill of {:?} without a lease", of.0));
         }
-        let held = self.held.entry(of).or_default();
-        let before = *held;
-        *held = version;
-        if version < before {
+    }
+
+    fn stored(&mut self, of: (Key, Master), version: u64, at: Duration, until: Duration) {
+        let (before, ended) = self.held.insert(of, (version, until)).unwrap_or_default();
+        if version < before && at < ended {
             self.found(Rule::NeverDown, format!("{:?} had version {before}, now {version}", of.0));
         }
     }
@@ -202,14 +229,38 @@ impl Checker {
         }
     }
 
+    fn committed(&mut self, write: &Write, at: Duration) {
+        let Write::Row { key, version, tombstone } = *write else { return };
+        let row = (!tombstone).then_some(version);
+        self.states(key).push(State { from: at, until: Duration::MAX, row, visible: false });
+    }
+
+    fn visible(&mut self, key: Key, row: Row, at: Duration) {
+        let states = self.states(key);
+        // A table that is emptied may be so before the binlog says it.
+        if states.last().is_none_or(|last| last.visible) {
+            states.push(State { from: at, until: Duration::MAX, row, visible: false });
+        }
+        let now = states.len() - 1;
+        states[now].visible = true;
+        if let Some(before) = now.checked_sub(1) {
+            states[before].until = at;
+        }
+    }
+
+    fn states(&mut self, key: Key) -> &mut Vec<State> {
+        let nothing = State { from: Duration::ZERO, until: Duration::MAX, row: None, visible: true };
+        self.rows.entry(key).or_insert_with(|| vec![nothing])
+    }
+
     /// Whether the row was the newest at an instant of this time.
     fn was(&self, key: Key, row: Row, from: Duration, to: Duration) -> bool {
-        let states = self.rows.get(&key).map_or(&[][..], Vec::as_slice);
-        let first = states.first().map_or(Duration::MAX, |first| first.from);
-        let before = State { from: Duration::ZERO, row: None };
-        let all = std::iter::once(&before).chain(states);
-        let ends = std::iter::once(first).chain(states.iter().skip(1).map(|state| state.from)).chain([Duration::MAX]);
-        all.zip(ends).any(|(state, end)| state.row == row && state.from <= to && end >= from)
+        match self.rows.get(&key) {
+            None => row.is_none(),
+            Some(states) => {
+                states.iter().any(|state| state.row == row && state.from <= to && state.until >= from)
+            }
+        }
     }
 
     fn read(&mut self, key: Key, (began, ended): (Duration, Duration), answer: &Answer) {
@@ -230,9 +281,6 @@ impl Checker {
                 }
             }
             Answer::Refused(_) => {}
-        }
-        if after_quiet && !matches!(answer, Answer::Unmarked(_)) {
-            self.found(Rule::Quiescence, format!("{key:?} was read as {answer:?}, though all is well"));
         }
     }
 
@@ -272,14 +320,15 @@ fn floor(version: u64, tombstone: bool) -> u64 {
     version.saturating_add(u64::from(tombstone))
 }
 
+fn table(write: &Write) -> Table {
+    match write {
+        Write::Row { key, .. } => key.table,
+        Write::Table(table) => *table,
+    }
+}
+
 /// Whether who was told one thing needs not be told the other.
 fn covers(told: &Write, of: &Write) -> bool {
-    let table = |write: &Write| -> Table {
-        match write {
-            Write::Row { key, .. } => key.table,
-            Write::Table(table) => *table,
-        }
-    };
     match (told, of) {
         (Write::Table(told), _) => *told == table(of),
         (Write::Row { .. }, Write::Table(_)) => false,

@@ -114,6 +114,8 @@ pub enum What {
     Raised(Table),
     /// It is safely noted that a table's epoch must be raised.
     Owed(Table),
+    /// It was raised.
+    Paid(Table),
     /// A master gave a lease, until then unless it is used.
     Granted {
         /// Of which key.
@@ -137,6 +139,8 @@ pub enum What {
         fill: Option<u64>,
         /// The version that it has now.
         version: u64,
+        /// When it will be forgotten.
+        until: Duration,
     },
     /// A master served an entry.
     Served {

@@ -10,7 +10,7 @@ use aqueduct_cdc::feed;
 use aqueduct_cdc::follow::{Apply, Beats, Follower};
 use aqueduct_cdc::{Change, EpochBump, Scope};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::bus::{self, Subscription};
 use crate::cdc::Source;
@@ -19,7 +19,7 @@ use crate::history::{Answer, Key, Table, What};
 use crate::mutation::Mutation;
 use crate::redis::{self, Redis};
 use crate::store::{Down, Wish};
-use crate::world::World;
+use crate::world::{World, spawn};
 
 type Rows = Cache<Key, u64, TierError<Down>>;
 
@@ -92,8 +92,8 @@ impl Instance {
         let source = Arc::clone(source);
         let start = self.world.history.now();
         let tasks = [
-            self.world.spawn(async move { drop(follower.run().await) }),
-            self.world.spawn(async move { beat(&source, id, start, &beats).await }),
+            spawn(async move { drop(follower.run().await) }),
+            spawn(async move { beat(&source, id, start, &beats).await }),
         ];
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend(tasks);
     }
@@ -160,13 +160,12 @@ fn levels(world: &Arc<World>, (table, source): (Table, usize), watermarks: Water
     if world.mutation == Some(Mutation::FillDespiteFence) {
         rows = rows.broken(CacheMutation::FillDespiteFence);
     }
-    let spawner = Arc::clone(world);
-    let rows = rows.build(Arc::new(move |task| drop(spawner.spawn(task)))).expect("valid options");
+    let rows = rows.build(Arc::new(|task| drop(spawn(task)))).expect("valid options");
     Levels { source, rows, tier }
 }
 
 /// As `cdc::heartbeat::Heart` does it, which would speak to a real server.
-async fn beat(source: &Source, instance: u64, start: Duration, beats: &Beats) {
+async fn beat(source: &Arc<Source>, instance: u64, start: Duration, beats: &Beats) {
     let every = DELTA / 4;
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -176,9 +175,9 @@ async fn beat(source: &Source, instance: u64, start: Duration, beats: &Beats) {
         ticks.tick().await;
         beat += 1;
         beats.sent(beat, Instant::now());
-        let wish = Wish::Beat(instance, beat);
-        // What takes too long is committed all the same, perhaps.
-        timeout(DELTA, source.store.commit(&wish, false)).await.ok();
+        let beats = Arc::clone(source);
+        // Once it is with the server it is committed, whatever becomes of who sent it.
+        spawn(async move { drop(beats.store.commit(&Wish::Beat(instance, beat), false).await) });
     }
 }
 

@@ -180,6 +180,7 @@ impl Redis {
         let value = lua.run(script.text(), call);
         let mut master = state.master.lock().unwrap_or_else(PoisonError::into_inner);
         let effects = std::mem::take(&mut master.effects);
+        let ttl = call.keys.first().map_or(0, |key| master.ttl(key.as_bytes()));
         drop(master);
         // In order, some later than others.
         let mut at = state.stream.back().map_or(now, |(at, _)| *at);
@@ -188,7 +189,7 @@ impl Redis {
         state.stream.extend(effects.into_iter().map(|effect| (at, effect)));
         let number = state.number;
         drop(state);
-        self.observe(number, (script.name(), call), &value);
+        self.observe(number, (script.name(), call), ttl, &value);
         value
     }
 
@@ -254,7 +255,7 @@ impl Backend for Redis {
 
 impl Redis {
     /// Notes what a script did, told from its answer.
-    fn observe(&self, master: Master, (script, call): (&str, &Call), value: &Value) {
+    fn observe(&self, master: Master, (script, call): (&str, &Call), ttl: i64, value: &Value) {
         let history = &self.shared.history;
         let Some(key) = call.keys.first().and_then(|name| key(name)) else { return };
         let arg = |at: usize| call.args.get(at).and_then(|arg| std::str::from_utf8(arg).ok()).unwrap_or_default();
@@ -281,7 +282,9 @@ impl Redis {
             ("set", "ok") => {
                 let version = text(1).parse().unwrap_or(0);
                 let fill = Some(arg(4)).filter(|token| !token.is_empty()).map(|token| self.holder(token));
-                history.add(What::Stored { key, master, fill, version });
+                // Without an end it has none: a mutation deleted it.
+                let lives = u64::try_from(ttl).map_or(Duration::MAX / 2, Duration::from_millis);
+                history.add(What::Stored { key, master, fill, version, until: history.now() + lives });
             }
             _ => {}
         }

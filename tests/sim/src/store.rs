@@ -312,6 +312,9 @@ impl Store {
         for number in 0.. {
             let group = self.group(number).await;
             sleep(lag()).await;
+            while self.visible() <= number {
+                sleep(Duration::from_millis(1)).await;
+            }
             let mut inner = self.inner();
             match group.part {
                 Part::Whole => drop(apply(&mut inner.replica, &group.writes)),

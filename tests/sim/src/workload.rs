@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use crate::history::{Answer, Key, Table, What, Write};
 use crate::random::Random;
 use crate::store::Wish;
-use crate::world::World;
+use crate::world::{World, spawn};
 
 /// Tokens that readers choose from.
 const TOKENS: usize = 8;
@@ -18,11 +18,11 @@ const TOKENS: usize = 8;
 pub(crate) fn start(world: &Arc<World>) {
     for number in 0..world.plan.writers {
         let random = Random::new(world.seed, &format!("writer {number}"));
-        world.spawn(write(Arc::clone(world), random));
+        spawn(write(Arc::clone(world), random));
     }
     for number in 0..world.plan.readers {
         let random = Random::new(world.seed, &format!("reader {number}"));
-        world.spawn(read(Arc::clone(world), random));
+        spawn(read(Arc::clone(world), random));
     }
 }
 

@@ -121,19 +121,14 @@ impl World {
         self.instances.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the runtime is this run's own, and ends with it")]
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) -> AbortHandle {
-        tokio::task::spawn_local(task).abort_handle()
-    }
-
     fn follow(&self, source: usize) -> AbortHandle {
-        self.spawn(Arc::clone(&self.sources[source]).run())
+        spawn(Arc::clone(&self.sources[source]).run())
     }
 
     fn replicate(self: &Arc<Self>, source: usize) {
         let world = Arc::clone(self);
         let random = Random::new(self.seed, &format!("replica {source}"));
-        self.spawn(async move {
+        spawn(async move {
             let lag = || {
                 let until = *world.lagging[source].lock().unwrap_or_else(PoisonError::into_inner);
                 let behind = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
@@ -228,6 +223,12 @@ impl World {
     }
 }
 
+/// A task that lives until its end, or that of the run.
+#[expect(clippy::disallowed_methods, reason = "the runtime is this run's own, and ends with it")]
+pub(crate) fn spawn(task: impl Future<Output = ()> + 'static) -> AbortHandle {
+    tokio::task::spawn_local(task).abort_handle()
+}
+
 const DELTA_AND_SOME: Duration = Duration::from_millis(1200);
 
 fn source_of(table: Table, sources: usize) -> usize {
@@ -253,7 +254,7 @@ async fn simulate(seed: u64, mutation: Option<Mutation>) -> Vec<Event> {
     workload::start(&world);
     for (at, fault) in world.plan.faults.clone() {
         sleep_until(start + at).await;
-        world.spawn(Arc::clone(&world).fault(fault));
+        spawn(Arc::clone(&world).fault(fault));
     }
     sleep_until(start + world.plan.busy).await;
     world.busy.store(false, Relaxed);

@@ -46,8 +46,18 @@ fn an_unmarked_answer_was_newest_within_delta() {
     assert_eq!(after(6001, 2), []);
     assert_eq!(after(6001, 3), [Rule::Current]);
     assert_eq!(broken([(0, visible(1)), (10, read(10, Answer::Refused("no".into())))]), []);
-    // From the future: it became visible after the read had ended.
+    // From the future: it was committed after the read had ended.
     assert_eq!(broken([(9, unmarked(0, 1)), (10, visible(1))]), [Rule::Current]);
+    // Both are current from the commit until the row can be read.
+    let told = || [What::Published(vec![row(2)]), What::Floored(vec![row(2)])].map(|what| (5001, what));
+    let both = |began, version| {
+        let before = [(0, visible(1)), (5000, committed(1, 2))].into_iter().chain(told());
+        broken(before.chain([(5013, visible(2)), (6013, unmarked(began, version))]))
+    };
+    assert_eq!((both(6012, 1), both(6012, 2)), (vec![], vec![]));
+    assert_eq!(both(6014, 1), [Rule::Current]);
+    let early = [(0, visible(1)), (5000, committed(1, 2)), (5001, unmarked(5001, 2))];
+    assert_eq!(broken(early.into_iter().chain(told())), []);
 }
 
 #[test]
@@ -85,19 +95,20 @@ fn a_token_is_answered_by_what_has_seen_the_write() {
 #[test]
 fn versions_never_go_down() {
     let served = |kind, version| What::Served { key: KEY, master: 0, kind, version };
-    let stored = |master, version| What::Stored { key: KEY, master, fill: None, version };
+    let stored = |master, version| What::Stored { key: KEY, master, fill: None, version, until: ms(60_000) };
     assert_eq!(broken([(0, served(Kind::Live, 2)), (1, served(Kind::Live, 2))]), []);
     assert_eq!(broken([(0, served(Kind::Live, 2)), (1, served(Kind::Live, 1))]), [Rule::NeverDown]);
     assert_eq!(broken([(0, served(Kind::Negative, 2)), (1, served(Kind::Live, 1))]), [Rule::NeverDown]);
     assert_eq!(broken([(0, stored(0, 2)), (1, stored(0, 1))]), [Rule::NeverDown]);
     assert_eq!(broken([(0, stored(0, 2)), (1, stored(1, 1))]), [], "a promoted replica may know less");
+    assert_eq!(broken([(0, stored(0, 2)), (60_000, stored(0, 1))]), [], "it was forgotten");
 }
 
 #[test]
 fn a_lease_is_one_loader_and_one_fill() {
     let lease = |holder, until| What::Granted { key: KEY, master: 0, holder, until: ms(until) };
     let granted = |until| lease(until, until);
-    let fill_of = |holder| What::Stored { key: KEY, master: 0, fill: Some(holder), version: 1 };
+    let fill_of = |holder| What::Stored { key: KEY, master: 0, fill: Some(holder), version: 1, until: ms(60_000) };
     let fill = || fill_of(9);
     assert_eq!(broken([(0, granted(9)), (5, fill()), (6, granted(20))]), []);
     assert_eq!(broken([(0, granted(9)), (9, granted(20))]), []);
@@ -135,6 +146,8 @@ fn in_the_end_everything_equals_the_database() {
     assert_eq!(after(unmarked(20, 1)), [Rule::Quiescence]);
     assert_eq!(after(read(20, Answer::Refused("no".into()))), [Rule::Quiescence]);
     assert_eq!(after(read(20, Answer::Marked(Some(2), ms(1)))), [Rule::Quiescence]);
+    let refreshed = [(20, What::Quiet), (21, read(20, Answer::Marked(None, ms(99)))), (22, read(22, Answer::Unmarked(None)))];
+    assert_eq!(broken(refreshed), [], "past its soft deadline, once");
     assert_eq!(after(What::Held(KEY, Kind::Live, 2)), []);
     assert_eq!(after(What::Held(KEY, Kind::Live, 1)), [Rule::Quiescence]);
     assert_eq!(after(What::Held(KEY, Kind::Negative, 2)), [Rule::Quiescence], "a negative entry dies on insert");
