@@ -205,7 +205,7 @@ impl Publish for Publisher {
             }
             let (epoch, seqs) = self.bus.append(drafts.clone());
             sleep(random.millis(0..3)).await;
-            if random.percent(2) {
+            if random.percent(2) && !self.bus.shared.history.is_calm() {
                 // It was not acknowledged: once more.
                 continue;
             }
@@ -274,7 +274,7 @@ impl Subscription {
             let seq = self.renumbered;
             return Some(Delivery::Record(Arc::new(Record { seq, ..(*record).clone() })));
         }
-        if self.random.range(0..1000) == 0 {
+        if self.random.range(0..1000) == 0 && !self.bus.shared.history.is_calm() {
             self.again = Some(Arc::clone(&record));
         }
         Some(Delivery::Record(record))

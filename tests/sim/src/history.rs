@@ -1,6 +1,7 @@
 //! What happened in a run, in order: all that the checker knows.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -204,16 +205,26 @@ impl fmt::Debug for Event {
 #[derive(Debug)]
 pub(crate) struct History {
     began: Instant,
+    /// Whether nothing unusual happens any more.
+    calm: AtomicBool,
     events: Mutex<Vec<Event>>,
 }
 
 impl History {
     pub(crate) fn new() -> Self {
-        Self { began: Instant::now(), events: Mutex::default() }
+        Self { began: Instant::now(), calm: AtomicBool::new(false), events: Mutex::default() }
     }
 
     pub(crate) fn now(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    pub(crate) fn is_calm(&self) -> bool {
+        self.calm.load(Relaxed)
+    }
+
+    pub(crate) fn calm(&self) {
+        self.calm.store(true, Relaxed);
     }
 
     pub(crate) fn add(&self, what: What) {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::bus::{self, Subscription};
 use crate::cdc::Source;
 use crate::checker::DELTA;
-use crate::history::{Answer, Key, Table, What};
+use crate::history::{Answer, History, Key, Table, What};
 use crate::mutation::Mutation;
 use crate::redis::{self, Redis};
 use crate::store::{Down, Wish};
@@ -80,6 +80,8 @@ impl Instance {
         let of_source = |levels: &&Levels| levels.source == source.number;
         let caches = self.tables.iter().filter(|(_, levels)| of_source(levels));
         let apply = Applied {
+            history: Arc::clone(&self.world.history),
+            instance: self.number,
             source: source.number,
             caches: caches.map(|(table, levels)| (*table, levels.rows.clone())).collect(),
             watermarks: self.watermarks.clone(),
@@ -89,11 +91,11 @@ impl Instance {
         let id = self.number as u64;
         let subscription: Subscription = source.bus.subscribe(self.number);
         let follower = Follower::new(subscription, apply, id, beats.clone());
-        let source = Arc::clone(source);
+        let (source, history) = (Arc::clone(source), Arc::clone(&self.world.history));
         let start = self.world.history.now();
         let tasks = [
             spawn(async move { drop(follower.run().await) }),
-            spawn(async move { beat(&source, id, start, &beats).await }),
+            spawn(async move { beat((&source, &history), id, start, &beats).await }),
         ];
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend(tasks);
     }
@@ -165,7 +167,7 @@ fn levels(world: &Arc<World>, (table, source): (Table, usize), watermarks: Water
 }
 
 /// As `cdc::heartbeat::Heart` does it, which would speak to a real server.
-async fn beat(source: &Arc<Source>, instance: u64, start: Duration, beats: &Beats) {
+async fn beat((source, history): (&Arc<Source>, &Arc<History>), instance: u64, start: Duration, beats: &Beats) {
     let every = DELTA / 4;
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -175,14 +177,20 @@ async fn beat(source: &Arc<Source>, instance: u64, start: Duration, beats: &Beat
         ticks.tick().await;
         beat += 1;
         beats.sent(beat, Instant::now());
-        let beats = Arc::clone(source);
+        let (source, history) = (Arc::clone(source), Arc::clone(history));
         // Once it is with the server it is committed, whatever becomes of who sent it.
-        spawn(async move { drop(beats.store.commit(&Wish::Beat(instance, beat), false).await) });
+        spawn(async move {
+            if !matches!(source.store.commit(&Wish::Beat(instance, beat), false).await, Ok(Some(_))) {
+                history.note(format!("beat {beat} of instance {instance} was not written"));
+            }
+        });
     }
 }
 
 /// Tells one source's stream to the caches.
 struct Applied {
+    history: Arc<History>,
+    instance: usize,
     source: usize,
     caches: BTreeMap<Table, Rows>,
     watermarks: Watermarks,
@@ -230,6 +238,7 @@ impl Apply for Applied {
     }
 
     fn lost(&mut self) {
+        self.history.note(format!("instance {} missed something", self.instance));
         self.watermarks.lost(self.source);
     }
 }

@@ -136,6 +136,7 @@ impl Store {
         let row = self.inner().rows.get(&key).copied();
         // Now and then the answer is long on its way: past the end of a lease.
         let late = match self.random.range(0..100) {
+            _ if self.history.is_calm() => 0..5,
             0 => 1500..3000,
             1..6 => 10..120,
             _ => 0..5,

@@ -208,7 +208,7 @@ impl World {
             for key in &keys {
                 // Past its soft deadline an entry is answered marked, once.
                 if let Answer::Marked(..) = instance.read(*key, None).await {
-                    sleep(DELTA_AND_SOME).await;
+                    sleep(REFRESHED).await;
                     instance.read(*key, None).await;
                 }
             }
@@ -229,7 +229,8 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + 'static) -> AbortHandle {
     tokio::task::spawn_local(task).abort_handle()
 }
 
-const DELTA_AND_SOME: Duration = Duration::from_millis(1200);
+/// Long enough for a refresh.
+const REFRESHED: Duration = Duration::from_millis(400);
 
 fn source_of(table: Table, sources: usize) -> usize {
     usize::from(table == Table::Items && sources == 2)
@@ -258,6 +259,7 @@ async fn simulate(seed: u64, mutation: Option<Mutation>) -> Vec<Event> {
     }
     sleep_until(start + world.plan.busy).await;
     world.busy.store(false, Relaxed);
+    world.history.calm();
     sleep(SETTLE).await;
     world.look().await;
     world.history.take()
