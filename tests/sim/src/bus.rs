@@ -305,7 +305,11 @@ pub(crate) fn row(name: &TableName, key: &[KeyPart]) -> Option<Key> {
 
 fn write(change: &Change) -> Option<Write> {
     let key = row(&change.table, &change.key)?;
-    let Version::Exact(version) = change.version else { return None };
+    // Without a version it tells of all that was committed.
+    let version = match change.version {
+        Version::Exact(version) => version,
+        Version::Bounded => u64::MAX,
+    };
     Some(Write::Row { key, version, tombstone: change.tombstone })
 }
 

@@ -8,18 +8,18 @@ use std::time::Duration;
 use aqueduct_cache::l2;
 use aqueduct_cdc::feed::{Feed, FeedOptions, Floors, Keep, KeepMemory, Kept};
 use aqueduct_cdc::{
-    Assembler, Change, CheckpointError, EpochBump, Fact, Gtid, KeyPart, Position, Reason, Scope, Settling, Sink as _,
+    Assembler, Change, CheckpointError, EpochBump, Fact, Gtid, Key as CdcKey, KeyPart, Position, Reason, Scope, Settling, Sink as _,
     TableName, Transaction, Version, Xa, Xid,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::bus::{self, Bus};
-use crate::history::{History, Table, What, Write};
+use crate::history::{History, Key, Table, What, Write};
 use crate::mutation::Mutation;
 use crate::plan::Lost;
 use crate::random::Random;
-use crate::redis::{self, Redis};
+use crate::redis::Redis;
 use crate::store::{Group, Part, Store};
 
 /// More changes in one transaction are told as a bump.
@@ -39,6 +39,8 @@ pub(crate) struct Source {
     history: Arc<History>,
     random: Random,
     level2: l2::Store<Redis>,
+    /// The table without versions.
+    bounded: Option<Table>,
     mutation: Option<Mutation>,
 }
 
@@ -58,12 +60,12 @@ impl Source {
         (store, bus): (Store, Bus),
         level2: l2::Store<Redis>,
         history: Arc<History>,
-        (seed, mutation): (u64, Option<Mutation>),
+        (seed, bounded, mutation): (u64, Option<Table>, Option<Mutation>),
     ) -> Self {
         let random = Random::new(seed, &format!("cdc {number}"));
         let (paused, _) = watch::channel(None);
         let keep = KeepMemory::default();
-        Self { number, store, bus, disk: Mutex::default(), paused, keep, history, random, level2, mutation }
+        Self { number, store, bus, disk: Mutex::default(), paused, keep, history, random, level2, bounded, mutation }
     }
 
     fn disk(&self) -> std::sync::MutexGuard<'_, Disk> {
@@ -156,7 +158,7 @@ impl Follow<'_> {
             sleep(bus::moment(&self.source.random)).await;
             self.source.awake().await;
             next += 1;
-            for fact in facts(next, &group, self.source.mutation) {
+            for fact in facts(next, &group, (self.source.bounded, self.source.mutation)) {
                 if let Some(transaction) = assembler.push(fact) {
                     self.hand_over(transaction).await;
                 }
@@ -227,7 +229,7 @@ fn number(position: &Position) -> u64 {
 }
 
 /// A group as the decoder would tell it.
-fn facts(number: u64, group: &Group, mutation: Option<Mutation>) -> Vec<Fact> {
+fn facts(number: u64, group: &Group, (bounded, mutation): (Option<Table>, Option<Mutation>)) -> Vec<Fact> {
     let xid = |xid: u64| Xid::new(1, &xid.to_be_bytes(), b"");
     let at_prepare = mutation == Some(Mutation::XaReleasedAtPrepare);
     let (xa, end) = match group.part {
@@ -243,7 +245,7 @@ fn facts(number: u64, group: &Group, mutation: Option<Mutation>) -> Vec<Fact> {
         Write::Row { key, version, tombstone } => Fact::Row(Change {
             table: Arc::new(bus::table_name(key.table)),
             key: vec![KeyPart::Uint(key.id)],
-            version: Version::Exact(version),
+            version: if bounded == Some(key.table) { Version::Bounded } else { Version::Exact(version) },
             tombstone,
         }),
         Write::Table(table) => Fact::Lost(EpochBump {
@@ -260,28 +262,38 @@ struct Level2 {
     source: Arc<Source>,
 }
 
+impl Level2 {
+    /// Writes a floor, and notes that it was acknowledged.
+    async fn write(
+        &self,
+        row: Option<Key>,
+        (version, tombstone): (u64, bool),
+        floor: impl Future<Output = Result<(), l2::Error>>,
+    ) -> Result<(), l2::Error> {
+        self.source.awake().await;
+        floor.await?;
+        let write = row.map(|key| Write::Row { key, version, tombstone });
+        self.source.history.add(What::Floored(write.into_iter().collect()));
+        Ok(())
+    }
+}
+
 impl Floors for Level2 {
     type Error = l2::Error;
 
-    async fn invalidate(
-        &self,
-        table: &TableName,
-        key: &aqueduct_cdc::Key,
-        version: u64,
-    ) -> Result<(), l2::Error> {
-        self.source.awake().await;
-        let Some(row) = bus::row(table, key) else { return Ok(()) };
-        self.source.level2.invalidate(&redis::key_of(row), version).await?;
-        self.source.history.add(What::Floored(vec![Write::Row { key: row, version, tombstone: false }]));
-        Ok(())
+    async fn invalidate(&self, table: &TableName, key: &CdcKey, version: u64) -> Result<(), l2::Error> {
+        let floor = Floors::invalidate(&self.source.level2, table, key, version);
+        self.write(bus::row(table, key), (version, false), floor).await
     }
 
-    async fn delete(&self, table: &TableName, key: &aqueduct_cdc::Key, version: u64) -> Result<(), l2::Error> {
-        self.source.awake().await;
-        let Some(row) = bus::row(table, key) else { return Ok(()) };
-        self.source.level2.delete(&redis::key_of(row), version).await?;
-        self.source.history.add(What::Floored(vec![Write::Row { key: row, version, tombstone: true }]));
-        Ok(())
+    async fn delete(&self, table: &TableName, key: &CdcKey, version: u64) -> Result<(), l2::Error> {
+        let floor = Floors::delete(&self.source.level2, table, key, version);
+        self.write(bus::row(table, key), (version, true), floor).await
+    }
+
+    async fn mark(&self, table: &TableName, key: &CdcKey) -> Result<(), l2::Error> {
+        let floor = Floors::mark(&self.source.level2, table, key);
+        self.write(bus::row(table, key), (u64::MAX, false), floor).await
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aqueduct_cache::l2::{Codec, Epochs, Tier, TierError, TierOptions};
-use aqueduct_cache::{Ask, Cache, Loaded, Mutation as CacheMutation, Watermarks};
+use aqueduct_cache::l2::{Codec, Epochs, Mode, Tier, TierError, TierOptions};
+use aqueduct_cache::{Ask, Cache, Loaded, Watermarks};
 use aqueduct_cdc::feed;
 use aqueduct_cdc::follow::{Apply, Beats, Follower};
 use aqueduct_cdc::{Change, EpochBump, Scope};
@@ -23,7 +23,6 @@ use crate::world::{World, spawn};
 
 type Rows = Cache<Key, u64, TierError<Down>>;
 
-/// A row is its version, in a form that cannot be mistaken.
 struct Version;
 
 impl Codec<u64> for Version {
@@ -32,7 +31,7 @@ impl Codec<u64> for Version {
     }
 
     fn decode(&self, bytes: Vec<u8>) -> Option<u64> {
-        std::str::from_utf8(&bytes).ok()?.strip_prefix("row of version ")?.parse().ok()
+        redis::row(&bytes)
     }
 }
 
@@ -112,7 +111,11 @@ impl Instance {
                     let world = Arc::clone(&world);
                     async move {
                         world.history.add(What::Loading { instance, key });
-                        let row = world.sources[source].store.read(key).await?;
+                        let store = &world.sources[source].store;
+                        let row = match world.plan.bounded {
+                            Some(table) if table == key.table => store.read_locked(key).await?,
+                            _ => store.read(key).await?,
+                        };
                         Ok(Loaded::new(row.unwrap_or(0), row))
                     }
                 };
@@ -120,7 +123,7 @@ impl Instance {
             }
         };
         let answer = match rows.get_with(&key, load).await {
-            Ok(answer) if answer.value.is_some_and(|value| value != answer.version) => {
+            Ok(answer) if answer.version != 0 && answer.value.is_some_and(|value| value != answer.version) => {
                 unreachable!("a row of another version: {answer:?}")
             }
             Ok(answer) => match answer.age {
@@ -136,6 +139,7 @@ impl Instance {
 
     /// What a writer does before it acknowledges, and a reader with a token before it reads.
     pub(crate) fn fence(&self, key: Key, floor: u64) {
+        let floor = if self.world.plan.bounded == Some(key.table) { 0 } else { floor };
         self.tables[&key.table].rows.fence(&key, floor);
     }
 
@@ -148,7 +152,9 @@ impl Instance {
 }
 
 fn levels(world: &Arc<World>, (table, source): (Table, usize), watermarks: Watermarks, epochs: Epochs) -> Levels {
+    let mode = if world.plan.bounded == Some(table) { Mode::Bounded } else { Mode::Exact };
     let options = TierOptions {
+        mode,
         fresh: world.plan.fresh,
         hard: Duration::from_mins(1),
         negative: world.plan.negative,
@@ -159,8 +165,8 @@ fn levels(world: &Arc<World>, (table, source): (Table, usize), watermarks: Water
     let tier = Tier::following(store, tier, watermarks.clone(), epochs).expect("the options can hold together");
     let mut rows = Rows::builder().soft(world.plan.soft).negative(world.plan.negative).seed(world.seed);
     rows = rows.watermarks(watermarks, move |_| source);
-    if world.mutation == Some(Mutation::FillDespiteFence) {
-        rows = rows.broken(CacheMutation::FillDespiteFence);
+    if let Some(Mutation::Level1(broken)) = world.mutation {
+        rows = rows.broken(broken);
     }
     let rows = rows.build(Arc::new(|task| drop(spawn(task)))).expect("valid options");
     Levels { source, rows, tier }

@@ -19,23 +19,11 @@ pub enum Mutation {
     XaReleasedAtPrepare,
     /// The instances share one place in the stream of changes.
     QueueGroup,
-    /// What was loaded is kept in the first level though a fence came in between.
-    FillDespiteFence,
+    /// What the first level has ways to break of its own: above all, what was loaded is kept though a fence came in between.
+    Level1(aqueduct_cache::Mutation),
 }
 
 impl Mutation {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::BareDelete,
-        Self::NoLease,
-        Self::ToNumber,
-        Self::NoStamp,
-        Self::CheckpointBeforeAcknowledge,
-        Self::XaReleasedAtPrepare,
-        Self::QueueGroup,
-        Self::FillDespiteFence,
-    ];
-
     /// The same in the scripts.
     pub(crate) fn script(self) -> Option<l2::Mutation> {
         match self {

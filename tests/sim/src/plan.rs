@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::history::Table;
 use crate::random::Random;
 
 /// The course of a run.
@@ -14,6 +15,8 @@ pub(crate) struct Plan {
     pub(crate) writers: usize,
     /// Rows of a table.
     pub(crate) keys: u64,
+    /// The table without a version column.
+    pub(crate) bounded: Option<Table>,
     /// The versions with which they begin.
     pub(crate) base: u64,
     /// How long everybody is busy.
@@ -85,6 +88,7 @@ impl Plan {
             readers: usize_of(random.range(3..7)),
             writers: usize_of(random.range(1..4)),
             keys: random.range(2..6),
+            bounded: random.percent(30).then_some(Table::Items),
             base: *random.pick(&[1, 1 << 53, (1 << 53) - 4, 1 << 62]),
             busy,
             write_pause: *random.pick(&[40, 120, 400]),

@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aqueduct_cache::l2::{self, Backend, Call, Error, Script, Value};
+use aqueduct_cdc::{KeyPart, feed};
 use tokio::time::sleep;
 
+use crate::bus;
 use crate::history::{History, Key, Kind, Master, Table, What};
 use crate::random::Random;
 use lua::Interpreter;
@@ -101,6 +103,8 @@ struct Shared {
     state: Mutex<State>,
     /// Tokens are drawn anew in each run: the history has their numbers.
     holders: Mutex<BTreeMap<String, u64>>,
+    /// The table without versions: the master's clock is theirs.
+    bounded: Option<Table>,
 }
 
 struct State {
@@ -121,14 +125,14 @@ impl std::fmt::Debug for Redis {
 }
 
 impl Redis {
-    pub(crate) fn new(seed: u64, history: Arc<History>) -> Self {
+    pub(crate) fn new(seed: u64, bounded: Option<Table>, history: Arc<History>) -> Self {
         let random = Random::new(seed, "redis");
         let fresh = |ahead| Node { replid: replid(&random), ahead, ..Node::default() };
         let master = Arc::new(Mutex::new(fresh(random.range(0..7_200_000))));
         let replica = fresh(random.range(0..7_200_000));
         let lua = Interpreter::new(Arc::clone(&master));
         let state = State { master, number: 0, replica, stream: VecDeque::new(), down: false, slow: SWIFT };
-        Self { shared: Arc::new(Shared { history, random, lua, state: Mutex::new(state), holders: Mutex::default() }) }
+        Self { shared: Arc::new(Shared { history, random, lua, state: Mutex::new(state), holders: Mutex::default(), bounded }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -199,14 +203,22 @@ impl Redis {
         *holders.entry(token.to_owned()).or_insert(next)
     }
 
-    /// What the master has of a key, without any script.
-    pub(crate) fn held(&self, name: &str) -> Option<(Kind, u64)> {
+    /// What the master has of a key, without any script: of a row the version that is in it.
+    pub(crate) fn held(&self, key: Key) -> Option<(Kind, u64)> {
         let state = self.state();
         let mut master = state.master.lock().unwrap_or_else(PoisonError::into_inner);
         master.now = self.shared.history.now();
-        let bytes = master.get(name.as_bytes())?;
+        let bytes = master.get(key_of(key).name().as_bytes())?;
         let stored = l2::decode(&bytes, 1 << 20).ok()?;
-        (stored.state == l2::State::Floor || stored.stamp == master.replid).then(|| (kind(stored.state), stored.version))
+        let counts = match stored.state {
+            l2::State::Floor => self.shared.bounded != Some(key.table),
+            _ => stored.stamp == master.replid,
+        };
+        let version = match stored.state {
+            l2::State::Live => row(stored.data)?,
+            _ => stored.version,
+        };
+        counts.then(|| (kind(stored.state), version))
     }
 }
 
@@ -270,6 +282,7 @@ impl Redis {
         if let Some(Value::Bytes(bytes)) = items.get(2)
             && let Ok(stored) = l2::decode(bytes, 1 << 20)
             && stored.state != l2::State::Floor
+            && self.shared.bounded != Some(key.table)
         {
             history.add(What::Served { key, master, kind: kind(stored.state), version: stored.version });
         }
@@ -281,6 +294,10 @@ impl Redis {
             }
             ("set", "ok") => {
                 let version = text(1).parse().unwrap_or(0);
+                if arg(1).is_empty() && arg(4).is_empty() {
+                    // Of a table without versions: the load under way may have read too early.
+                    history.add(What::Released(key, master));
+                }
                 let fill = Some(arg(4)).filter(|token| !token.is_empty()).map(|token| self.holder(token));
                 // Without an end it has none: a mutation deleted it.
                 let lives = u64::try_from(ttl).map_or(Duration::MAX / 2, Duration::from_millis);
@@ -291,16 +308,21 @@ impl Redis {
     }
 }
 
+/// A row is its version, in a form that cannot be mistaken.
+pub(crate) fn row(bytes: &[u8]) -> Option<u64> {
+    std::str::from_utf8(bytes).ok()?.strip_prefix("row of version ")?.parse().ok()
+}
+
 /// What a row is called in Redis.
 pub(crate) fn key_of(key: Key) -> l2::Key {
-    l2::Key::new(table_of(key.table), &key.id.to_string()).expect("a plain name")
+    feed::l2_key(&bus::table_name(key.table), &vec![KeyPart::Uint(key.id)]).expect("a plain name")
 }
 
 /// What a table is called there.
 pub(crate) fn table_of(table: Table) -> &'static str {
     match table {
-        Table::Orders => "orders",
-        Table::Items => "items",
+        Table::Orders => "shop.orders",
+        Table::Items => "shop.items",
         Table::Heartbeat => "heartbeat",
     }
 }
@@ -308,8 +330,8 @@ pub(crate) fn table_of(table: Table) -> &'static str {
 fn key(name: &str) -> Option<Key> {
     let (table, id) = name.split_once(':')?;
     let table = match table {
-        "orders" => Table::Orders,
-        "items" => Table::Items,
+        "shop.orders" => Table::Orders,
+        "shop.items" => Table::Items,
         _ => return None,
     };
     Some(Key { table, id: id.parse().ok()? })

@@ -76,6 +76,7 @@ pub(crate) struct Store {
     inner: Mutex<Inner>,
     logged: Notify,
     applied: Notify,
+    unlocked: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -114,7 +115,8 @@ impl Store {
             }
         }
         let random = Random::new(seed, &format!("store {source}"));
-        Self { source, history, random, keys, inner: Mutex::new(inner), logged: Notify::new(), applied: Notify::new() }
+        let [logged, applied, unlocked] = std::array::from_fn(|_| Notify::new());
+        Self { source, history, random, keys, inner: Mutex::new(inner), logged, applied, unlocked }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -134,7 +136,12 @@ impl Store {
         sleep(self.random.millis(0..4)).await;
         self.up()?;
         let row = self.inner().rows.get(&key).copied();
-        // Now and then the answer is long on its way: past the end of a lease.
+        self.answer().await;
+        Ok(row)
+    }
+
+    /// Now and then an answer is long on its way: past the end of a lease.
+    async fn answer(&self) {
         let late = match self.random.range(0..100) {
             _ if self.history.is_calm() => 0..5,
             0 => 1500..3000,
@@ -142,6 +149,23 @@ impl Store {
             _ => 0..5,
         };
         sleep(self.random.millis(late)).await;
+    }
+
+    /// Reads a row at the primary, and waits for who has it locked.
+    pub(crate) async fn read_locked(&self, key: Key) -> Result<Row, Down> {
+        sleep(self.random.millis(0..4)).await;
+        self.up()?;
+        let row = loop {
+            let unlocked = self.unlocked.notified();
+            {
+                let inner = self.inner();
+                if !inner.locked.contains(&key) {
+                    break inner.rows.get(&key).copied();
+                }
+            }
+            unlocked.await;
+        };
+        self.answer().await;
         Ok(row)
     }
 
@@ -243,6 +267,8 @@ impl Store {
                 Write::Table(table) => inner.locked.retain(|key| key.table != *table),
             }
         }
+        drop(inner);
+        self.unlocked.notify_waiters();
     }
 
     /// Appends a group to the binlog, and says its number.

@@ -16,7 +16,7 @@ use crate::instance::Instance;
 use crate::mutation::Mutation;
 use crate::plan::{Fault, Lost, Plan};
 use crate::random::Random;
-use crate::redis::{self, Redis};
+use crate::redis::Redis;
 use crate::store::{Done, Store};
 use crate::workload;
 
@@ -69,7 +69,7 @@ impl World {
         let plan = Plan::new(seed);
         let history = Arc::new(History::new());
         history.note(format!("{plan:?}"));
-        let redis = Redis::new(seed, Arc::clone(&history));
+        let redis = Redis::new(seed, plan.bounded, Arc::clone(&history));
         let options = l2::Options::default();
         let level2 = match mutation.and_then(Mutation::script) {
             Some(broken) => l2::Store::broken(redis.clone(), options, broken),
@@ -83,7 +83,7 @@ impl World {
             let store = Store::new((seed, number), &tables, size, Arc::clone(&history));
             let bus = Bus::new((seed, number), tables, queue_group, Arc::clone(&history));
             let parts = (store, bus);
-            Arc::new(Source::new(number, parts, level2.clone(), Arc::clone(&history), (seed, mutation)))
+            Arc::new(Source::new(number, parts, level2.clone(), Arc::clone(&history), (seed, plan.bounded, mutation)))
         });
         let sources: Vec<_> = sources.collect();
         let lagging = sources.iter().map(|_| Mutex::default()).collect();
@@ -216,7 +216,7 @@ impl World {
             self.history.add(What::Current(number, l1, l2));
         }
         for key in keys {
-            if let Some((kind, version)) = self.redis.held(redis::key_of(key).name()) {
+            if let Some((kind, version)) = self.redis.held(key) {
                 self.history.add(What::Held(key, kind, version));
             }
         }
