@@ -100,6 +100,11 @@ impl Bus {
         Publisher { bus: self.clone(), number: state.publisher, epoch: state.epoch }
     }
 
+    /// The epoch of a table in the second level, as it was told.
+    pub(crate) fn epoch_of(&self, table: Table) -> u64 {
+        self.state().epochs[usize::from(table == Table::Items)]
+    }
+
     /// A reader of everything from now on.
     pub(crate) fn subscribe(&self, instance: usize) -> Subscription {
         let mut state = self.state();

@@ -24,6 +24,10 @@ pub(crate) struct Plan {
     /// The longest pause between two writes of one writer, in milliseconds.
     pub(crate) write_pause: u64,
     pub(crate) read_pause: u64,
+    /// How many writes come between two times of rest, in which what is stale gets old.
+    pub(crate) burst: u64,
+    /// How many answers of a database in a hundred are late, and how many later than a lease is long.
+    pub(crate) late: (u64, u64),
     /// Lifetimes of entries.
     pub(crate) soft: Duration,
     pub(crate) fresh: Duration,
@@ -77,7 +81,7 @@ impl Plan {
         let sources = if random.percent(20) { 2 } else { 1 };
         let instances = usize_of(random.range(2..4));
         let busy = random.millis(3000..6000);
-        let count = random.range(0..6);
+        let count = random.range(0..9);
         let mut faults: Vec<_> = (0..count)
             .map(|_| (random.millis(200..u64::try_from(busy.as_millis()).unwrap_or(3000)), fault(&random, sources, instances)))
             .collect();
@@ -93,6 +97,8 @@ impl Plan {
             busy,
             write_pause: *random.pick(&[40, 120, 400]),
             read_pause: *random.pick(&[15, 40, 100]),
+            burst: *random.pick(&[3, 8, 1000]),
+            late: *random.pick(&[(6, 1), (30, 3), (60, 10)]),
             soft: random.millis(1000..8000),
             fresh: random.millis(1000..20_000),
             negative: random.millis(300..3000),
@@ -109,7 +115,7 @@ fn fault(random: &Random, sources: usize, instances: usize) -> Fault {
     let source = usize_of(random.range(0..sources as u64));
     let instance = usize_of(random.range(0..instances as u64));
     let lasts = random.millis(100..2500);
-    match random.range(0..16) {
+    match random.range(0..20) {
         0..3 => {
             let lost = *random.pick(&[Lost::Nothing, Lost::Nothing, Lost::Nothing, Lost::Checkpoint, Lost::Binlog]);
             Fault::KillCdc { source, gone: random.millis(5..1500), lost }
@@ -120,10 +126,10 @@ fn fault(random: &Random, sources: usize, instances: usize) -> Fault {
         8 => Fault::RedisDown { lasts },
         9 => Fault::RedisSlow { lasts, millis: random.range(20..300) },
         10 => Fault::BusDown { source, lasts },
-        11 => Fault::BusReset { source },
-        12 => Fault::Deaf { instance, source, lasts },
-        13 => Fault::KillInstance { instance },
-        14 => Fault::StoreDown { source, lasts },
+        11..13 => Fault::BusReset { source },
+        13..15 => Fault::Deaf { instance, source, lasts },
+        15..18 => Fault::KillInstance { instance },
+        18 => Fault::StoreDown { source, lasts },
         _ => Fault::Lag { source, lasts },
     }
 }

@@ -149,14 +149,22 @@ impl Redis {
         self.state().slow = slow.unwrap_or(SWIFT);
     }
 
-    /// The replica takes the place of the master, with what reached it by now, or all; the old master comes back as its
-    /// replica.
-    pub(crate) fn promote(&self, in_order: bool) {
-        let now = self.shared.history.now();
+    /// The master dies, and with it what is on its way to the replica.
+    pub(crate) fn die(&self) {
         let mut state = self.state();
-        state.replicate(if in_order { Duration::MAX } else { now });
+        state.down = true;
+        state.replicate(self.shared.history.now());
         let lost = state.stream.len();
         state.stream.clear();
+        drop(state);
+        self.shared.history.fault(format!("the master is dead, {lost} writes are lost"));
+    }
+
+    /// The replica takes the place of the master, with all that was sent to it; the old master comes back as its replica.
+    pub(crate) fn promote(&self) {
+        let now = self.shared.history.now();
+        let mut state = self.state();
+        state.replicate(Duration::MAX);
         state.replica.replid = replid(&self.shared.random);
         let ahead = state.replica.ahead;
         let mut promoted = std::mem::take(&mut state.replica);
@@ -171,7 +179,7 @@ impl Redis {
         state.number += 1;
         let number = state.number;
         drop(state);
-        self.shared.history.fault(format!("master {number} is promoted, its clock {ahead} ms ahead, {lost} writes lost"));
+        self.shared.history.fault(format!("master {number} is promoted, its clock {ahead} ms ahead"));
     }
 
     /// Runs a script at the master, now.
@@ -188,7 +196,7 @@ impl Redis {
         drop(master);
         // In order, some later than others.
         let mut at = state.stream.back().map_or(now, |(at, _)| *at);
-        let late = if random.percent(10) { 50..400 } else { 0..10 };
+        let late = if random.percent(20) { 50..600 } else { 0..10 };
         at = at.max(now + random.millis(late));
         state.stream.extend(effects.into_iter().map(|effect| (at, effect)));
         let number = state.number;
@@ -203,8 +211,8 @@ impl Redis {
         *holders.entry(token.to_owned()).or_insert(next)
     }
 
-    /// What the master has of a key, without any script: of a row the version that is in it.
-    pub(crate) fn held(&self, key: Key) -> Option<(Kind, u64)> {
+    /// What the master has of a key that counts in this epoch of its table: of a row the version that is in it.
+    pub(crate) fn held(&self, key: Key, epoch: u64) -> Option<(Kind, u64)> {
         let state = self.state();
         let mut master = state.master.lock().unwrap_or_else(PoisonError::into_inner);
         master.now = self.shared.history.now();
@@ -212,7 +220,7 @@ impl Redis {
         let stored = l2::decode(&bytes, 1 << 20).ok()?;
         let counts = match stored.state {
             l2::State::Floor => self.shared.bounded != Some(key.table),
-            _ => stored.stamp == master.replid,
+            _ => stored.stamp == master.replid && stored.epoch >= epoch,
         };
         let version = match stored.state {
             l2::State::Live => row(stored.data)?,

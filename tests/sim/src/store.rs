@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::history::{History, Key, Row, Table, What, Write};
+use crate::plan::Plan;
 use crate::random::Random;
 
 /// The part of a group in a distributed transaction.
@@ -73,6 +74,8 @@ pub(crate) struct Store {
     random: Random,
     /// The largest number of keys a table has.
     keys: u64,
+    /// See [`Plan::late`].
+    late: (u64, u64),
     inner: Mutex<Inner>,
     logged: Notify,
     applied: Notify,
@@ -99,10 +102,11 @@ impl Store {
     pub(crate) fn new(
         (seed, source): (u64, usize),
         tables: &[Table],
-        (keys, base): (u64, u64),
+        plan: &Plan,
         history: Arc<History>,
     ) -> Self {
         let mut inner = Inner::default();
+        let &Plan { keys, base, late, .. } = plan;
         for &table in tables {
             for id in 0..keys {
                 let key = Key { table, id };
@@ -116,7 +120,7 @@ impl Store {
         }
         let random = Random::new(seed, &format!("store {source}"));
         let [logged, applied, unlocked] = std::array::from_fn(|_| Notify::new());
-        Self { source, history, random, keys, inner: Mutex::new(inner), logged, applied, unlocked }
+        Self { source, history, random, keys, late, inner: Mutex::new(inner), logged, applied, unlocked }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -142,10 +146,11 @@ impl Store {
 
     /// Now and then an answer is long on its way: past the end of a lease.
     async fn answer(&self) {
+        let (late, later) = self.late;
         let late = match self.random.range(0..100) {
             _ if self.history.is_calm() => 0..5,
-            0 => 1500..3000,
-            1..6 => 10..120,
+            number if number < later => 1500..3000,
+            number if number < later + late => 10..120,
             _ => 0..5,
         };
         sleep(self.random.millis(late)).await;

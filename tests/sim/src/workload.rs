@@ -34,8 +34,14 @@ fn key(world: &World, random: &Random) -> Key {
 }
 
 async fn write(world: Arc<World>, random: Random) {
-    while world.busy.load(Relaxed) {
+    for number in 1.. {
         sleep(random.millis(1..world.plan.write_pause)).await;
+        if number % world.plan.burst == 0 {
+            sleep(random.millis(1000..2000)).await;
+        }
+        if !world.busy.load(Relaxed) {
+            return;
+        }
         let key = key(&world, &random);
         let mut distributed = false;
         let wish = match random.range(0..100) {

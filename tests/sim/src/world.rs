@@ -79,8 +79,7 @@ impl World {
         let queue_group = mutation == Some(Mutation::QueueGroup);
         let sources = (0..plan.sources).map(|number| {
             let tables = tables_of(number, plan.sources);
-            let size = (plan.keys, plan.base);
-            let store = Store::new((seed, number), &tables, size, Arc::clone(&history));
+            let store = Store::new((seed, number), &tables, &plan, Arc::clone(&history));
             let bus = Bus::new((seed, number), tables, queue_group, Arc::clone(&history));
             let parts = (store, bus);
             Arc::new(Source::new(number, parts, level2.clone(), Arc::clone(&history), (seed, plan.bounded, mutation)))
@@ -146,12 +145,12 @@ impl World {
                 self.sources[source].paused.send_replace(Some(Instant::now() + lasts));
             }
             Fault::Failover { gone } => {
-                self.redis.set_down(true);
+                self.redis.die();
                 sleep(gone).await;
-                self.redis.promote(false);
+                self.redis.promote();
                 self.redis.set_down(false);
             }
-            Fault::Handover => self.redis.promote(true),
+            Fault::Handover => self.redis.promote(),
             Fault::RedisDown { lasts } => {
                 self.redis.set_down(true);
                 sleep(lasts).await;
@@ -216,7 +215,8 @@ impl World {
             self.history.add(What::Current(number, l1, l2));
         }
         for key in keys {
-            if let Some((kind, version)) = self.redis.held(key) {
+            let source = &self.sources[source_of(key.table, self.sources.len())];
+            if let Some((kind, version)) = self.redis.held(key, source.bus.epoch_of(key.table)) {
                 self.history.add(What::Held(key, kind, version));
             }
         }

