@@ -60,11 +60,17 @@ impl std::fmt::Debug for Bus {
 }
 
 impl Bus {
-    pub(crate) fn new((seed, source): (u64, usize), tables: Vec<Table>, queue_group: bool, history: Arc<History>) -> Self {
+    pub(crate) fn new(
+        (seed, source): (u64, usize),
+        tables: Vec<Table>,
+        queue_group: bool,
+        history: Arc<History>,
+    ) -> Self {
         let random = Random::new(seed, &format!("bus {source}"));
         let state = State { epoch: 1000, next: 1, paused: vec![None; 16], ..State::default() };
         let changed = Notify::new();
-        let shared = Shared { source, tables, queue_group, history, random, state: Mutex::new(state), changed };
+        let shared =
+            Shared { source, tables, queue_group, history, random, state: Mutex::new(state), changed };
         Self { shared: Arc::new(shared) }
     }
 
@@ -132,7 +138,9 @@ impl Bus {
         }
         let seqs = (state.epoch, first..state.next);
         drop(state);
-        told.into_iter().for_each(|what| self.shared.history.add(what));
+        for what in told {
+            self.shared.history.add(what);
+        }
         self.shared.changed.notify_waiters();
         seqs
     }
@@ -148,11 +156,15 @@ impl Bus {
         };
         for message in feed::decode(&draft.payload).expect("the feed writes what can be read") {
             match message {
-                Message::Change(change) => told.extend(write(&change).map(|write| What::Published(vec![write]))),
+                Message::Change(change) => {
+                    told.extend(write(&change).map(|write| What::Published(vec![write])))
+                }
                 Message::Bump { bump, epoch } => {
                     let tables = self.tables(&bump.scope);
                     told.push(What::Published(tables.iter().copied().map(Write::Table).collect()));
-                    tables.into_iter().for_each(|table| raise(table, epoch, told));
+                    for table in tables {
+                        raise(table, epoch, told);
+                    }
                 }
                 Message::Applied { epochs, .. } => {
                     for table in &self.shared.tables {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use aqueduct_cache::l2;
 use aqueduct_cdc::feed::{Feed, FeedOptions, Floors, Keep, KeepMemory, Kept};
 use aqueduct_cdc::{
-    Assembler, Change, CheckpointError, EpochBump, Fact, Gtid, Key as CdcKey, KeyPart, Position, Reason, Scope, Settling, Sink as _,
-    TableName, Transaction, Version, Xa, Xid,
+    Assembler, Change, CheckpointError, EpochBump, Fact, Gtid, Key as CdcKey, KeyPart, Position, Reason,
+    Scope, Settling, Sink as _, TableName, Transaction, Version, Xa, Xid,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -65,7 +65,19 @@ impl Source {
         let random = Random::new(seed, &format!("cdc {number}"));
         let (paused, _) = watch::channel(None);
         let keep = KeepMemory::default();
-        Self { number, store, bus, disk: Mutex::default(), paused, keep, history, random, level2, bounded, mutation }
+        Self {
+            number,
+            store,
+            bus,
+            disk: Mutex::default(),
+            paused,
+            keep,
+            history,
+            random,
+            level2,
+            bounded,
+            mutation,
+        }
     }
 
     fn disk(&self) -> std::sync::MutexGuard<'_, Disk> {
@@ -147,13 +159,11 @@ impl Follow<'_> {
         let mut next = number(&from);
         let mut assembler = Assembler::new(from, MAX_KEYS, MAX_PREPARED);
         loop {
-            let far = Instant::now() + Duration::from_secs(3600);
-            let group = match timeout_at(self.save_at.unwrap_or(far), self.source.store.group(next)).await {
-                Ok(group) => group,
-                Err(_) => {
-                    self.save().await;
-                    continue;
-                }
+            let far = Instant::now() + Duration::from_hours(1);
+            let group = timeout_at(self.save_at.unwrap_or(far), self.source.store.group(next)).await;
+            let Ok(group) = group else {
+                self.save().await;
+                continue;
             };
             sleep(bus::moment(&self.source.random)).await;
             self.source.awake().await;
@@ -312,10 +322,11 @@ impl Keep for Noted {
         let owed = |kept: Option<Kept>| kept.map(|kept| kept.pending).unwrap_or_default();
         let before: BTreeSet<Arc<TableName>> = owed(self.keep.load()?);
         self.keep.save(kept)?;
-        let note = |names: &BTreeSet<Arc<TableName>>, others: &BTreeSet<Arc<TableName>>, what: fn(Table) -> What| {
-            let tables = names.difference(others).filter_map(|name| bus::table(name));
-            tables.for_each(|table| self.history.add(what(table)));
-        };
+        let note =
+            |names: &BTreeSet<Arc<TableName>>, others: &BTreeSet<Arc<TableName>>, what: fn(Table) -> What| {
+                let tables = names.difference(others).filter_map(|name| bus::table(name));
+                tables.for_each(|table| self.history.add(what(table)));
+            };
         note(&kept.pending, &before, What::Owed);
         note(&before, &kept.pending, What::Paid);
         Ok(())

@@ -104,7 +104,9 @@ impl Checker {
         match &event.what {
             What::Visible(key, row) => self.visible(*key, *row, at),
             What::Committed { source, gtid, writes, .. } => {
-                writes.iter().for_each(|write| self.committed(write, at));
+                for write in writes {
+                    self.committed(write, at);
+                }
                 let pending = |write: &Write| Pending {
                     source: *source,
                     gtid: *gtid,
@@ -187,11 +189,13 @@ impl Checker {
 
     fn saved(&mut self, source: usize, to: u64) {
         let behind = |pending: &&Pending| pending.source == source && pending.gtid <= to;
-        let safe = |pending: &&Pending| pending.level2 || pending.kept || self.owed.contains(&table(&pending.write));
+        let safe =
+            |pending: &&Pending| pending.level2 || pending.kept || self.owed.contains(&table(&pending.write));
         let passed = |pending: &&Pending| behind(pending) && !(pending.bus && safe(pending));
         if let Some(Pending { gtid, write, bus, .. }) = self.pending.iter().find(passed) {
             let who = if *bus { "the second level" } else { "the bus" };
-            let text = format!("the checkpoint is at {to}, but {who} has not {write:?} of transaction {gtid}");
+            let text =
+                format!("the checkpoint is at {to}, but {who} has not {write:?} of transaction {gtid}");
             self.found(Rule::Checkpoint, text);
         }
     }
@@ -288,7 +292,8 @@ impl Checker {
         if let (Some(written), Some(row)) = (token, answer.row())
             && !self.was(key, row, written, ended)
         {
-            let text = format!("{key:?} was read as {row:?} after a write of {written:?}, {}", self.story(key));
+            let text =
+                format!("{key:?} was read as {row:?} after a write of {written:?}, {}", self.story(key));
             self.found(Rule::ReadYourWrites, text);
         }
     }
@@ -310,7 +315,8 @@ impl Checker {
     fn story(&self, key: Key) -> String {
         let states = self.rows.get(&key).map_or(&[][..], Vec::as_slice);
         let last = &states[states.len().saturating_sub(4)..];
-        let shown: Vec<_> = last.iter().map(|state| format!("{:?} from {:?}", state.row, state.from)).collect();
+        let shown: Vec<_> =
+            last.iter().map(|state| format!("{:?} from {:?}", state.row, state.from)).collect();
         format!("which was {}", shown.join(", then "))
     }
 }

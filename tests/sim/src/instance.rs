@@ -123,7 +123,9 @@ impl Instance {
             }
         };
         let answer = match rows.get_with(&key, load).await {
-            Ok(answer) if answer.version != 0 && answer.value.is_some_and(|value| value != answer.version) => {
+            Ok(answer)
+                if answer.version != 0 && answer.value.is_some_and(|value| value != answer.version) =>
+            {
                 unreachable!("a row of another version: {answer:?}")
             }
             Ok(answer) => match answer.age {
@@ -151,7 +153,12 @@ impl Instance {
     }
 }
 
-fn levels(world: &Arc<World>, (table, source): (Table, usize), watermarks: Watermarks, epochs: Epochs) -> Levels {
+fn levels(
+    world: &Arc<World>,
+    (table, source): (Table, usize),
+    watermarks: Watermarks,
+    epochs: Epochs,
+) -> Levels {
     let mode = if world.plan.bounded == Some(table) { Mode::Bounded } else { Mode::Exact };
     let options = TierOptions {
         mode,
@@ -162,7 +169,8 @@ fn levels(world: &Arc<World>, (table, source): (Table, usize), watermarks: Water
     };
     let store = world.level2.clone();
     let tier = (redis::table_of(table), Version, options);
-    let tier = Tier::following(store, tier, watermarks.clone(), epochs).expect("the options can hold together");
+    let tier =
+        Tier::following(store, tier, watermarks.clone(), epochs).expect("the options can hold together");
     let mut rows = Rows::builder().soft(world.plan.soft).negative(world.plan.negative).seed(world.seed);
     rows = rows.watermarks(watermarks, move |_| source);
     if let Some(Mutation::Level1(broken)) = world.mutation {
@@ -173,7 +181,12 @@ fn levels(world: &Arc<World>, (table, source): (Table, usize), watermarks: Water
 }
 
 /// As `cdc::heartbeat::Heart` does it, which would speak to a real server.
-async fn beat((source, history): (&Arc<Source>, &Arc<History>), instance: u64, start: Duration, beats: &Beats) {
+async fn beat(
+    (source, history): (&Arc<Source>, &Arc<History>),
+    instance: u64,
+    start: Duration,
+    beats: &Beats,
+) {
     let every = DELTA / 4;
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -83,7 +83,12 @@ impl Plan {
         let busy = random.millis(3000..6000);
         let count = random.range(0..9);
         let mut faults: Vec<_> = (0..count)
-            .map(|_| (random.millis(200..u64::try_from(busy.as_millis()).unwrap_or(3000)), fault(&random, sources, instances)))
+            .map(|_| {
+                (
+                    random.millis(200..u64::try_from(busy.as_millis()).unwrap_or(3000)),
+                    fault(&random, sources, instances),
+                )
+            })
             .collect();
         faults.sort_by_key(|(at, _)| *at);
         Self {
@@ -117,7 +122,8 @@ fn fault(random: &Random, sources: usize, instances: usize) -> Fault {
     let lasts = random.millis(100..2500);
     match random.range(0..20) {
         0..3 => {
-            let lost = *random.pick(&[Lost::Nothing, Lost::Nothing, Lost::Nothing, Lost::Checkpoint, Lost::Binlog]);
+            let lost =
+                *random.pick(&[Lost::Nothing, Lost::Nothing, Lost::Nothing, Lost::Checkpoint, Lost::Binlog]);
             Fault::KillCdc { source, gone: random.millis(5..1500), lost }
         }
         3 => Fault::StopCdc { source, lasts },

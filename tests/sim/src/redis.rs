@@ -132,7 +132,16 @@ impl Redis {
         let replica = fresh(random.range(0..7_200_000));
         let lua = Interpreter::new(Arc::clone(&master));
         let state = State { master, number: 0, replica, stream: VecDeque::new(), down: false, slow: SWIFT };
-        Self { shared: Arc::new(Shared { history, random, lua, state: Mutex::new(state), holders: Mutex::default(), bounded }) }
+        Self {
+            shared: Arc::new(Shared {
+                history,
+                random,
+                lua,
+                state: Mutex::new(state),
+                holders: Mutex::default(),
+                bounded,
+            }),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -259,7 +268,7 @@ impl Backend for Redis {
         if self.state().down {
             // Some are refused at once, others wait in vain.
             if random.percent(50) {
-                sleep(Duration::from_secs(3600)).await;
+                sleep(Duration::from_hours(1)).await;
             }
             return Err(Error::Uncovered("simulated".to_owned()));
         }
@@ -267,7 +276,7 @@ impl Backend for Redis {
         sleep(random.millis(0..slow)).await;
         if random.percent(1) && !self.shared.history.is_calm() {
             // Done, but nobody is told.
-            sleep(Duration::from_secs(3600)).await;
+            sleep(Duration::from_hours(1)).await;
         }
         Ok(values)
     }
@@ -278,7 +287,8 @@ impl Redis {
     fn observe(&self, master: Master, (script, call): (&str, &Call), ttl: i64, value: &Value) {
         let history = &self.shared.history;
         let Some(key) = call.keys.first().and_then(|name| key(name)) else { return };
-        let arg = |at: usize| call.args.get(at).and_then(|arg| std::str::from_utf8(arg).ok()).unwrap_or_default();
+        let arg =
+            |at: usize| call.args.get(at).and_then(|arg| std::str::from_utf8(arg).ok()).unwrap_or_default();
         if (script, value) == ("release", &Value::Int(1)) {
             history.add(What::Released(key, master));
         }

@@ -298,7 +298,8 @@ impl Store {
         };
         sleep_until(at).await;
         // Whoever wakes first takes what stands before it along.
-        let mut ready: Vec<_> = self.inner().waiting.extract_if(.., |(waiting, _)| *waiting <= gtid).collect();
+        let mut ready: Vec<_> =
+            self.inner().waiting.extract_if(.., |(waiting, _)| *waiting <= gtid).collect();
         ready.sort_by_key(|(number, _)| *number);
         for (_, writes) in ready {
             self.apply(&writes);

@@ -82,7 +82,13 @@ impl World {
             let store = Store::new((seed, number), &tables, &plan, Arc::clone(&history));
             let bus = Bus::new((seed, number), tables, queue_group, Arc::clone(&history));
             let parts = (store, bus);
-            Arc::new(Source::new(number, parts, level2.clone(), Arc::clone(&history), (seed, plan.bounded, mutation)))
+            Arc::new(Source::new(
+                number,
+                parts,
+                level2.clone(),
+                Arc::clone(&history),
+                (seed, plan.bounded, mutation),
+            ))
         });
         let sources: Vec<_> = sources.collect();
         let lagging = sources.iter().map(|_| Mutex::default()).collect();
@@ -130,7 +136,8 @@ impl World {
         spawn(async move {
             let lag = || {
                 let until = *world.lagging[source].lock().unwrap_or_else(PoisonError::into_inner);
-                let behind = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+                let behind =
+                    until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
                 behind + random.millis(0..30)
             };
             world.sources[source].store.replicate(lag).await;
@@ -181,7 +188,8 @@ impl World {
                 self.sources[source].store.set_down(false);
             }
             Fault::Lag { source, lasts } => {
-                *self.lagging[source].lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + lasts);
+                *self.lagging[source].lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(Instant::now() + lasts);
             }
         }
     }
@@ -199,8 +207,10 @@ impl World {
 
     /// When all is well again: what everybody sees, and what is stored.
     async fn look(&self) {
-        let keys: Vec<Key> =
-            self.tables().flat_map(|(table, _)| (0..self.plan.keys).map(move |id| Key { table, id })).collect();
+        let keys: Vec<Key> = self
+            .tables()
+            .flat_map(|(table, _)| (0..self.plan.keys).map(move |id| Key { table, id }))
+            .collect();
         self.history.add(What::Quiet);
         for number in 0..self.plan.instances {
             let instance = self.instance(number);

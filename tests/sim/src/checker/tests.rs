@@ -40,7 +40,8 @@ fn saved(to: u64) -> What {
 
 #[test]
 fn an_unmarked_answer_was_newest_within_delta() {
-    let after = |began, version| broken([(0, visible(1)), (5000, visible(2)), (7000, unmarked(began, version))]);
+    let after =
+        |began, version| broken([(0, visible(1)), (5000, visible(2)), (7000, unmarked(began, version))]);
     assert_eq!(after(6000, 1), []);
     assert_eq!(after(6001, 1), [Rule::Current]);
     assert_eq!(after(6001, 2), []);
@@ -63,7 +64,8 @@ fn an_unmarked_answer_was_newest_within_delta() {
 #[test]
 fn an_absent_row_is_a_state_like_others() {
     let deleted = || [(0, visible(1)), (10, What::Visible(KEY, None)), (20, visible(3))];
-    let after = |began, row| broken(deleted().into_iter().chain([(5000, read(began, Answer::Unmarked(row)))]));
+    let after =
+        |began, row| broken(deleted().into_iter().chain([(5000, read(began, Answer::Unmarked(row)))]));
     assert_eq!(after(1020, None), []);
     assert_eq!(after(1021, None), [Rule::Current]);
     assert_eq!(after(1021, Some(3)), []);
@@ -108,7 +110,8 @@ fn versions_never_go_down() {
 fn a_lease_is_one_loader_and_one_fill() {
     let lease = |holder, until| What::Granted { key: KEY, master: 0, holder, until: ms(until) };
     let granted = |until| lease(until, until);
-    let fill_of = |holder| What::Stored { key: KEY, master: 0, fill: Some(holder), version: 1, until: ms(60_000) };
+    let fill_of =
+        |holder| What::Stored { key: KEY, master: 0, fill: Some(holder), version: 1, until: ms(60_000) };
     let fill = || fill_of(9);
     assert_eq!(broken([(0, granted(9)), (5, fill()), (6, granted(20))]), []);
     assert_eq!(broken([(0, granted(9)), (9, granted(20))]), []);
@@ -146,11 +149,19 @@ fn in_the_end_everything_equals_the_database() {
     assert_eq!(after(unmarked(20, 1)), [Rule::Quiescence]);
     assert_eq!(after(read(20, Answer::Refused("no".into()))), [Rule::Quiescence]);
     assert_eq!(after(read(20, Answer::Marked(Some(2), ms(1)))), [Rule::Quiescence]);
-    let refreshed = [(20, What::Quiet), (21, read(20, Answer::Marked(None, ms(99)))), (22, read(22, Answer::Unmarked(None)))];
+    let refreshed = [
+        (20, What::Quiet),
+        (21, read(20, Answer::Marked(None, ms(99)))),
+        (22, read(22, Answer::Unmarked(None))),
+    ];
     assert_eq!(broken(refreshed), [], "past its soft deadline, once");
     assert_eq!(after(What::Held(KEY, Kind::Live, 2)), []);
     assert_eq!(after(What::Held(KEY, Kind::Live, 1)), [Rule::Quiescence]);
-    assert_eq!(after(What::Held(KEY, Kind::Negative, 2)), [Rule::Quiescence], "a negative entry dies on insert");
+    assert_eq!(
+        after(What::Held(KEY, Kind::Negative, 2)),
+        [Rule::Quiescence],
+        "a negative entry dies on insert"
+    );
     assert_eq!(after(What::Held(KEY, Kind::Floor, 2)), []);
     assert_eq!(after(What::Held(KEY, Kind::Floor, 3)), [Rule::Quiescence], "it would refuse every load");
     assert_eq!(after(What::Current(0, true, true)), []);

@@ -34,17 +34,17 @@ impl Interpreter {
     fn evaluate(&self, text: &str, call: &Call) -> Result<Value> {
         let script = {
             let mut scripts = self.scripts.lock().unwrap_or_else(PoisonError::into_inner);
-            match scripts.get(text) {
-                Some(script) => script.clone(),
-                None => {
-                    let script = self.lua.load(text).into_function()?;
-                    scripts.insert(text.to_owned(), script.clone());
-                    script
-                }
+            if let Some(script) = scripts.get(text) {
+                script.clone()
+            } else {
+                let script = self.lua.load(text).into_function()?;
+                scripts.insert(text.to_owned(), script.clone());
+                script
             }
         };
         let strings = |all: Vec<&[u8]>| -> Result<Table> {
-            let all: Vec<_> = all.into_iter().map(|bytes| self.lua.create_string(bytes)).collect::<Result<_>>()?;
+            let all: Vec<_> =
+                all.into_iter().map(|bytes| self.lua.create_string(bytes)).collect::<Result<_>>()?;
             self.lua.create_sequence_from(all)
         };
         let globals = self.lua.globals();
@@ -62,7 +62,8 @@ fn install(lua: &Lua, node: Arc<Mutex<Node>>) -> Result<()> {
     })?;
     redis.set("call", &call)?;
     redis.set("pcall", &call)?;
-    let sha1 = |_: &Lua, text: mlua::LuaString| Ok(sha1_smol::Sha1::from(text.as_bytes()).digest().to_string());
+    let sha1 =
+        |_: &Lua, text: mlua::LuaString| Ok(sha1_smol::Sha1::from(text.as_bytes()).digest().to_string());
     redis.set("sha1hex", lua.create_function(sha1)?)?;
     lua.globals().set("redis", redis)
 }
@@ -109,10 +110,18 @@ fn command(lua: &Lua, node: &mut Node, words: &[Vec<u8>]) -> Result<LuaValue> {
             LuaValue::Table(lua.create_sequence_from(parts)?)
         }
         [b"INFO", b"replication"] => {
-            let info = format!("# Replication\r\nrole:master\r\nmaster_replid:{}\r\nmaster_replid2:{}\r\n", node.replid, "0".repeat(40));
+            let info = format!(
+                "# Replication\r\nrole:master\r\nmaster_replid:{}\r\nmaster_replid2:{}\r\n",
+                node.replid,
+                "0".repeat(40)
+            );
             LuaValue::String(lua.create_string(info)?)
         }
-        _ => return Err(mlua::Error::runtime(format!("a command that the simulation does not have: {words:?}"))),
+        _ => {
+            return Err(mlua::Error::runtime(format!(
+                "a command that the simulation does not have: {words:?}"
+            )));
+        }
     })
 }
 
@@ -126,7 +135,7 @@ fn status(lua: &Lua) -> Result<LuaValue> {
 fn answer(value: &LuaValue) -> Value {
     match value {
         LuaValue::Boolean(true) => Value::Int(1),
-        LuaValue::Integer(number) => Value::Int(i64::from(*number)),
+        LuaValue::Integer(number) => Value::Int(*number),
         #[expect(clippy::cast_possible_truncation, reason = "as Redis does it")]
         LuaValue::Number(number) => Value::Int(*number as i64),
         LuaValue::String(text) => Value::Bytes(text.as_bytes().to_vec()),
