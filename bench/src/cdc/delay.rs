@@ -129,7 +129,7 @@ async fn instance(bus: &Bus) -> Result<(Owned, Fenced, watch::Receiver<u64>)> {
         .build(Arc::new(|future| drop(task::spawn("load", future))))
         .context("build a first level")?;
     for id in 1..=ROWS {
-        let loaded = async { Ok(Loaded::new(1, Some(id))) };
+        let loaded = async move { Ok(Loaded::new(1, Some(id))) };
         cache.get(&id, || loaded).await.context("fill a first level")?;
     }
     let fenced = Fenced::default();
