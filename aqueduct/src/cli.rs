@@ -161,14 +161,19 @@ Examples:
 The file is that of `aqueduct up`; of it, only the section `data` is used:
   data:
     dir: /var/lib/aqueduct                               # the checkpoints are in its folder `cdc`
-    mysql: { user: cdc, password: { env: DB_PASSWORD }, shards: [{ database: shop_0, servers: [\"db:3306\"] }] }
+    mysql:
+      user: cdc
+      password: { env: DB_PASSWORD }
+      shards: [{ database: shop_0, servers: [\"db:3306\"] }]
     redis: { nodes: [\"redis:7000\"] }                     # without it, there is no second level
     bus: { servers: [\"nats:4222\"] }
     cdc: { tables: [{ table: shop_0.orders_*, version: version }] }
 
-One runs at a time: a second one ends the first. SIGTERM ends it after its checkpoint is saved; whatever else ends it loses
-nothing, since the next one goes on at the checkpoint.
-Exit code 0: it was asked to stop. 1: a server or a checkpoint cannot be used. 2: the command line or the file is wrong.")]
+One runs at a time: a second one ends the first. SIGTERM ends it after its checkpoint is saved.
+Whatever else ends it loses nothing, since the next one goes on at the checkpoint.
+
+Exit code 0: it was asked to stop. 1: a server or a checkpoint cannot be used. 2: the command
+line or the file is wrong.")]
 pub(crate) struct CdcArgs {
     /// The whole system's configuration, with servers in its section `data`
     #[arg(long, value_name = "FILE")]

@@ -120,7 +120,8 @@ fn the_documentation_shows_every_key_of_real_servers() {
     let (absent, _) = absent_keys(text, "system");
     let of_data: Vec<_> = absent.iter().filter(|key| key.starts_with("data.")).collect();
     // The other place for a secret.
-    let instead = ["data.mysql.password.env", "data.redis.password.env", "data.bus.password.env", "data.cache_bytes"];
+    let instead =
+        ["data.mysql.password.env", "data.redis.password.env", "data.bus.password.env", "data.cache_bytes"];
     assert!(of_data.iter().all(|key| instead.contains(&key.as_str())), "{of_data:?}");
     let folder = folder(text);
     let system = read_system(&folder.path().join("c.yaml")).unwrap();

@@ -7,17 +7,24 @@ use std::thread;
 
 use aqueduct_cdc::{Reason, Scope};
 use aqueduct_kit::process::within;
-use aqueduct_kit::until;
+use aqueduct_kit::{Process, until};
 
-use super::whole::{Whole, inserts, wait_floors, writes};
+use super::whole::{Ears, Whole, inserts, wait_floors, writes};
 
 const KEYS: u64 = 20;
+
+/// A capture without a checkpoint, which has said from where on it tells single changes.
+async fn begin(whole: &Whole, ears: &mut Ears) -> Process {
+    let cdc = whole.cdc();
+    ears.hear(|ears| ears.bumps.len() == 1).await;
+    cdc
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_capture_that_is_killed_again_and_again_loses_no_change() {
     let whole = Whole::start("cdc-process-kill");
     let mut ears = whole.ears().await;
-    let mut cdc = whole.cdc();
+    let mut cdc = begin(&whole, &mut ears).await;
     whole.sql(&inserts(KEYS));
     let last = 60;
     tokio::task::block_in_place(|| {
@@ -44,7 +51,7 @@ async fn without_redis_the_bus_goes_on_and_the_checkpoint_waits_for_the_floors()
     let mut whole = Whole::start("cdc-process-redis");
     let mut ears = whole.ears().await;
     let level2 = whole.level2().await;
-    let mut cdc = whole.cdc();
+    let mut cdc = begin(&whole, &mut ears).await;
     whole.sql(&inserts(KEYS));
     ears.hear(|ears| ears.ends_with(1..=KEYS, 1)).await;
     wait_floors(&level2, 1..=KEYS, 1).await;
@@ -60,6 +67,7 @@ async fn without_redis_the_bus_goes_on_and_the_checkpoint_waits_for_the_floors()
     });
     ears.hear(|ears| ears.ends_with(1..=KEYS, 20)).await;
     wait_floors(&level2, 1..=KEYS, 20).await;
+    whole.wait_saved();
     // All of them: nothing is answered.
     let running = |whole: &Whole| (0..whole.redis.nodes.len()).filter(|at| *at != master).collect::<Vec<_>>();
     for node in running(&whole) {
@@ -84,7 +92,7 @@ async fn without_redis_the_bus_goes_on_and_the_checkpoint_waits_for_the_floors()
 async fn a_bus_that_is_killed_has_everything_once_it_is_back() {
     let mut whole = Whole::start("cdc-process-nats");
     let mut ears = whole.ears().await;
-    let mut cdc = whole.cdc();
+    let mut cdc = begin(&whole, &mut ears).await;
     whole.sql(&inserts(KEYS));
     ears.hear(|ears| ears.ends_with(1..=KEYS, 1)).await;
     whole.nats.kill9().unwrap();
@@ -103,7 +111,7 @@ async fn a_bus_that_is_killed_has_everything_once_it_is_back() {
 async fn a_capture_that_was_stopped_and_followed_by_another_ends_when_it_goes_on() {
     let whole = Whole::start("cdc-process-stop");
     let mut ears = whole.ears().await;
-    let mut first = whole.cdc();
+    let mut first = begin(&whole, &mut ears).await;
     whole.sql(&inserts(KEYS));
     ears.hear(|ears| ears.ends_with(1..=KEYS, 1)).await;
     first.pause().unwrap();
@@ -123,8 +131,7 @@ async fn a_capture_that_was_stopped_and_followed_by_another_ends_when_it_goes_on
 async fn whole_tables_are_told_with_epochs_that_grow() {
     let whole = Whole::start("cdc-process-tables");
     let mut ears = whole.ears().await;
-    let mut cdc = whole.cdc();
-    ears.hear(|ears| ears.bumps.len() == 1).await;
+    let mut cdc = begin(&whole, &mut ears).await;
     assert_eq!((&ears.bumps[0].0.scope, &ears.bumps[0].0.reason), (&Scope::All, &Reason::NoCheckpoint));
     whole.sql("INSERT INTO orders (id, version) SELECT seq, 1 FROM seq_1_to_200000");
     ears.hear(|ears| ears.bumps.len() == 2).await;
