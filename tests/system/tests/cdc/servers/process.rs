@@ -114,6 +114,8 @@ async fn a_capture_that_was_stopped_and_followed_by_another_ends_when_it_goes_on
     let mut first = begin(&whole, &mut ears).await;
     whole.sql(&inserts(KEYS));
     ears.hear(|ears| ears.ends_with(1..=KEYS, 1)).await;
+    // Without a checkpoint the second would begin at the present, and say only that all may be stale.
+    whole.wait_saved();
     first.pause().unwrap();
     whole.sql(&writes(KEYS, 2..=5));
     let mut second = whole.cdc();
