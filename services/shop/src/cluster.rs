@@ -4,6 +4,7 @@
 //! is followed): this process reads all of each, fences its L1, and dates both levels by its own heartbeat (`docs/data.md`).
 
 mod apply;
+pub(crate) mod audit;
 mod checks;
 mod heart;
 
@@ -33,6 +34,7 @@ use crate::shop::{self, Shop};
 use crate::vitals::Monitor;
 use crate::watchers::Watchers;
 use apply::Applied;
+use audit::Audit;
 
 /// What a shop is told of the servers that hold its orders.
 #[expect(missing_debug_implementations, reason = "a closure has nothing to show")]
@@ -169,7 +171,8 @@ impl Shop {
         let failed = |error| tracing::warn!(%error, "the lease of the ids was not renewed; trying again");
         let jobs = vec![shop::renew(lease, &monitor, failed).map_err(OpenError::Thread)?];
         let book = Arc::new(Book::Sharded(sharded));
-        let orders = Arc::new(Orders { ids, book, cache, watchers, monitor, bus: None });
+        let orders = Arc::new(Orders { ids, book, cache, watchers, monitor, bus: None, audit: Audit::new() });
+        background.push(task::spawn("shop-audit", audit::run(Arc::clone(&orders), delta)).into());
         metrics::collect(registry, &orders);
         metrics::collect_lag(registry, watermarks, followed);
         Ok(Self {

@@ -161,7 +161,12 @@ pub(crate) fn collect(registry: &Registry, orders: &Arc<Orders>) {
             collect_cache(snapshot, &orders.cache.stats());
             match &*orders.book {
                 Book::Embedded(store) => collect_fsm(snapshot, &store.fsm.stats()),
-                Book::Sharded(shards) => collect_sharded(snapshot, shards),
+                Book::Sharded(shards) => {
+                    collect_sharded(snapshot, shards);
+                    let [same, differs] = orders.audit.stats();
+                    let audits = [([("result", "same")], same), ([("result", "differs")], differs)];
+                    snapshot.counters("shop_audits", "Cached orders compared with the database", audits);
+                }
             }
             if let Some(bus) = &orders.bus {
                 collect_bus(snapshot, &bus.stats());

@@ -8,6 +8,7 @@ use aqueduct_cache::Cache;
 use aqueduct_ids::Generator;
 
 use crate::book::Book;
+use crate::cluster::audit::Audit;
 use crate::proto::shop::Order;
 use crate::store::ReadError;
 use crate::vitals::Monitor;
@@ -31,6 +32,8 @@ pub(crate) struct Orders {
     pub(crate) monitor: Arc<Monitor>,
     /// On which the committer tells changes; those of the shards come from their servers.
     pub(crate) bus: Option<Log>,
+    /// Which orders were read, for the auditor of those on the shards.
+    pub(crate) audit: Audit,
 }
 
 impl fmt::Debug for Orders {

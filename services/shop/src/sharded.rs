@@ -141,7 +141,7 @@ impl Sharded {
                     // What is cached of it may be old by now, or not; nobody knows the version.
                     self.cache.fence(&id, 0);
                     let looked =
-                        attempt::look(&self.shards, (id, number), begun, Instant::now() + LOOK).await;
+                        attempt::look(&self.shards, (id, number), *begun, Instant::now() + LOOK).await;
                     match looked {
                         Ok(Some(made)) => {
                             self.counters.resolved.fetch_add(1, Relaxed);

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::book::{Book, Embedded};
 use crate::changes::{self, Publisher};
+use crate::cluster::audit::Audit;
 use crate::error::{OpenError, ServeError};
 use crate::folder::Folder;
 use crate::health::HealthService;
@@ -100,7 +101,8 @@ impl Shop {
             watch(&embedded).map_err(OpenError::Thread)?,
         ];
         let book = Arc::new(Book::Embedded(embedded));
-        let orders = Arc::new(Orders { ids, book, cache, watchers, monitor, bus: Some(bus) });
+        let orders =
+            Arc::new(Orders { ids, book, cache, watchers, monitor, bus: Some(bus), audit: Audit::new() });
         metrics::collect(registry, &orders);
         Ok(Self {
             metrics: Metrics::new(registry),

@@ -57,7 +57,7 @@ pub(crate) enum Failed {
     /// It was not made.
     Unmade(Error),
     /// It was to become this, and whether it did is open.
-    Open(Made, Error),
+    Open(Box<Made>, Error),
 }
 
 impl From<Error> for Failed {
@@ -91,7 +91,7 @@ pub(crate) async fn make(
     };
     match write.commit().await {
         Ok(token) => Ok(Made { token, ..made }),
-        Err(error @ Error::Unknown { .. }) => Err(Failed::Open(made, error)),
+        Err(error @ Error::Unknown { .. }) => Err(Failed::Open(Box::new(made), error)),
         Err(error) => Err(error.into()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aqueduct_cache::l2::{Codec, Epochs, Error, Stats, Store, Tier, TierError, TierOptions, TierStats};
+use aqueduct_cache::l2::{Codec, Epochs, Error, Key, Stats, Store, Tier, TierError, TierOptions, TierStats};
 use aqueduct_cache::{Ask, Loaded, Watermarks};
 use aqueduct_shards::{Route, SHARDS, TABLES};
 use prost::Message as _;
@@ -29,7 +29,9 @@ impl Codec<Arc<Order>> for Protobuf {
 pub(crate) struct Tiers {
     store: Store,
     /// By shard, and in it by table.
-    tiers: Vec<Tier<Arc<Order>>>,
+    tables: Vec<Tier<Arc<Order>>>,
+    /// By shard.
+    databases: Vec<String>,
     /// By shard.
     sources: [usize; SHARDS as usize],
 }
@@ -50,8 +52,8 @@ impl Tiers {
             let table = (name.as_str(), Protobuf, options.clone());
             Tier::following(store.clone(), table, watermarks.clone(), epochs.clone())
         };
-        let tiers = routes.map(tier).collect::<Result<_, _>>()?;
-        Ok(Self { store, tiers, sources })
+        let tables = routes.map(tier).collect::<Result<_, _>>()?;
+        Ok(Self { store, tables, databases: databases.to_vec(), sources })
     }
 
     /// Loads an order through the tier of its table.
@@ -66,7 +68,7 @@ impl Tiers {
     {
         let route = Route::of_id(id.cast_unsigned());
         let (shard, table) = (usize::from(route.shard()), usize::from(route.table()));
-        let tier = &self.tiers[shard * usize::from(TABLES) + table];
+        let tier = &self.tables[shard * usize::from(TABLES) + table];
         tier.load(&id.to_string(), self.sources[shard], ask, primary).await.map_err(|error| match error {
             TierError::Primary(error) => error,
             TierError::Behind { found, least } => ReadError::Behind { found, least },
@@ -74,10 +76,18 @@ impl Tiers {
         })
     }
 
+    /// Removes what the second level has of an order at a version.
+    pub(crate) async fn discard(&self, id: i64, version: u64) -> Result<(), Error> {
+        let route = Route::of_id(id.cast_unsigned());
+        let database = &self.databases[usize::from(route.shard())];
+        let key = Key::new(&name(database, route), &id.to_string())?;
+        self.store.discard(&key, version).await
+    }
+
     /// What the loads of all tables have come to.
     pub(crate) fn stats(&self) -> TierStats {
         let mut all = TierStats::default();
-        for stats in self.tiers.iter().map(Tier::stats) {
+        for stats in self.tables.iter().map(Tier::stats) {
             all.hits += stats.hits;
             all.stale += stats.stale;
             all.leases += stats.leases;

@@ -1,5 +1,6 @@
 //! What holds with real servers.
 
+mod audit;
 mod bad_input;
 mod crash;
 mod outage;
