@@ -102,7 +102,7 @@ async fn create(
     id: i64,
     (user, body): (i64, &[u8]),
 ) -> Result<Made, Failed> {
-    let word = word(State::Created.code(), 1)?;
+    let word = Word::new(State::Created.code(), 1).ok_or_else(|| no_word(id, 1))?;
     let sql = format!(
         "INSERT INTO {} (id, user_id, state, version, body) VALUES (?, ?, ?, ?, ?)",
         route.name("orders")
@@ -127,7 +127,7 @@ async fn apply(
     let sql = format!("SELECT state, version, body FROM {orders} WHERE id = ? FOR UPDATE");
     let row = write.first::<(u8, u64, Vec<u8>)>(&sql, (id,)).await?;
     let (state, version, body) = row.ok_or(Failed::Refused(Refusal::NotFound(id)))?;
-    let before = word(state, version)?;
+    let before = Word::new(state, version).ok_or_else(|| no_word(id, version))?;
     if let Some(event_id) = event_id {
         let sql = format!("SELECT event FROM {events} WHERE id = ? AND event_id = ?");
         match write.first::<u8>(&sql, (id, event_id.as_bytes())).await? {
@@ -205,7 +205,6 @@ async fn look_once(
     Ok(found.then_some(token))
 }
 
-fn word(state: u8, version: u64) -> Result<Word, Failed> {
-    Word::new(state, version)
-        .ok_or_else(|| Failed::Refused(Refusal::Broken(format!("no word has version {version}"))))
+fn no_word(id: i64, version: u64) -> Failed {
+    Failed::Refused(Refusal::Broken(format!("order {id} has version {version}, which no order reaches")))
 }
