@@ -13,7 +13,7 @@ use crate::workspace::{cargo, root, target};
 #[command(after_help = "\
 Examples:
   cargo xtask soak
-  cargo xtask soak --rounds 20 --cases 2000
+  cargo xtask soak --rounds 20 --cases 2000 --seeds 500
   cargo xtask soak --rounds 1000         more ends by kill -9")]
 pub(crate) struct Args {
     /// How often the system is ended (kill -9, SIGTERM, a journal cut to what was synced) and what was acknowledged
@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Generated cases a property
     #[arg(long, default_value_t = 20_000)]
     cases: u32,
+    /// Seeds of the data layer's simulation
+    #[arg(long, default_value_t = 10_000)]
+    seeds: u32,
 }
 
 pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
@@ -37,5 +40,6 @@ pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
     tests.current_dir(root()).args(["nextest", "run", "--workspace", "--profile", "soak"]);
     tests.env("AQUEDUCT_BIN", target().join("release/aqueduct"));
     tests.env("AQUEDUCT_ROUNDS", args.rounds.to_string()).env("PROPTEST_CASES", args.cases.to_string());
+    tests.env("AQUEDUCT_SIM_SEEDS", args.seeds.to_string());
     steps.run("long tests", &mut tests)
 }

@@ -157,7 +157,7 @@ impl Bus {
         for message in feed::decode(&draft.payload).expect("the feed writes what can be read") {
             match message {
                 Message::Change(change) => {
-                    told.extend(write(&change).map(|write| What::Published(vec![write])))
+                    told.extend(write(&change).map(|write| What::Published(vec![write])));
                 }
                 Message::Bump { bump, epoch } => {
                     let tables = self.tables(&bump.scope);

@@ -1,4 +1,6 @@
 //! Runs of the simulation.
 
+#![expect(clippy::print_stdout, reason = "a seed and its history are what whoever runs this needs to see")]
+
 mod mutations;
 mod seeds;
