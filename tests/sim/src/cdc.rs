@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use crate::bus::{self, Bus};
 use crate::history::{History, Key, Table, What, Write};
 use crate::mutation::Mutation;
-use crate::plan::Lost;
+use crate::plan::{Lost, Plan};
 use crate::random::Random;
 use crate::redis::Redis;
 use crate::store::{Group, Part, Store};
@@ -41,6 +41,8 @@ pub(crate) struct Source {
     level2: l2::Store<Redis>,
     /// The table without versions.
     bounded: Option<Table>,
+    /// See [`Plan::queue`].
+    queue: usize,
     mutation: Option<Mutation>,
 }
 
@@ -60,11 +62,12 @@ impl Source {
         (store, bus): (Store, Bus),
         level2: l2::Store<Redis>,
         history: Arc<History>,
-        (seed, bounded, mutation): (u64, Option<Table>, Option<Mutation>),
+        (seed, plan, mutation): (u64, &Plan, Option<Mutation>),
     ) -> Self {
         let random = Random::new(seed, &format!("cdc {number}"));
         let (paused, _) = watch::channel(None);
         let keep = KeepMemory::default();
+        let &Plan { bounded, queue, .. } = plan;
         Self {
             number,
             store,
@@ -76,6 +79,7 @@ impl Source {
             random,
             level2,
             bounded,
+            queue,
             mutation,
         }
     }
@@ -118,7 +122,7 @@ impl Source {
         let floors = Level2 { source: Arc::clone(&self) };
         let options = FeedOptions {
             heartbeat: Some(bus::table_name(Table::Heartbeat)),
-            queue: 12,
+            queue: self.queue,
             concurrent: 4,
             ..FeedOptions::default()
         };

@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     /// The longest pause between two writes of one writer, in milliseconds.
     pub(crate) write_pause: u64,
     pub(crate) read_pause: u64,
+    /// Floors that wait for the second level before they are let go.
+    pub(crate) queue: usize,
     /// How many writes come between two times of rest, in which what is stale gets old.
     pub(crate) burst: u64,
     /// How many answers of a database in a hundred are late, and how many later than a lease is long.
@@ -102,6 +104,7 @@ impl Plan {
             busy,
             write_pause: *random.pick(&[40, 120, 400]),
             read_pause: *random.pick(&[15, 40, 100]),
+            queue: *random.pick(&[3, 12, 100]),
             burst: *random.pick(&[3, 8, 1000]),
             late: *random.pick(&[(6, 1), (30, 3), (60, 10)]),
             soft: random.millis(1000..8000),

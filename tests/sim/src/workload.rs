@@ -45,9 +45,9 @@ async fn write(world: Arc<World>, random: Random) {
         let key = key(&world, &random);
         let mut distributed = false;
         let wish = match random.range(0..100) {
-            0..55 => Wish::Put(key),
-            55..75 => Wish::Delete(key),
-            75..82 => Wish::Rename(key, Key { id: random.range(0..world.plan.keys), ..key }),
+            0..50 => Wish::Put(key),
+            50..70 => Wish::Delete(key),
+            70..82 => Wish::Rename(key, Key { id: random.range(0..world.plan.keys), ..key }),
             82..84 => Wish::PutAll(key.table),
             84..86 => Wish::Empty(key.table),
             _ => {

@@ -87,7 +87,7 @@ impl World {
                 parts,
                 level2.clone(),
                 Arc::clone(&history),
-                (seed, plan.bounded, mutation),
+                (seed, &plan, mutation),
             ))
         });
         let sources: Vec<_> = sources.collect();

@@ -2,5 +2,6 @@
 
 #![expect(clippy::print_stdout, reason = "a seed and its history are what whoever runs this needs to see")]
 
+mod coverage;
 mod mutations;
 mod seeds;
