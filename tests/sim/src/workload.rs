@@ -48,8 +48,8 @@ async fn write(world: Arc<World>, random: Random) {
             0..50 => Wish::Put(key),
             50..70 => Wish::Delete(key),
             70..82 => Wish::Rename(key, Key { id: random.range(0..world.plan.keys), ..key }),
-            82..84 => Wish::PutAll(key.table),
-            84..86 => Wish::Empty(key.table),
+            82..88 => Wish::PutAll(key.table),
+            88..91 => Wish::Empty(key.table),
             _ => {
                 distributed = true;
                 Wish::Put(key)
