@@ -24,7 +24,7 @@ mod wire_to_json;
 #[path = "../../crates/access/transcode/tests/it/compare.rs"]
 mod compare;
 
-pub use aqueduct_gateway::fuzzing::{gateway, http1};
+pub use aqueduct_gateway::fuzzing::{gateway, http1, http2};
 pub use binlog::binlog;
 pub use feed::feed;
 pub use json_to_wire::json_to_wire;
@@ -49,6 +49,7 @@ pub const TARGETS: [(&str, Check); 11] = [
     ("gateway", gateway),
     ("status", status),
     ("http1", http1),
+    ("http2", http2),
     ("token", token),
     ("binlog", binlog),
     ("l2", l2),

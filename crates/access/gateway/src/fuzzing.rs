@@ -13,9 +13,15 @@ pub use self::http1::{accepted, http1, serve_idle};
 use crate::descriptors::fuzz_reflection;
 use crate::grpc::Deframer;
 use crate::grpc_web;
+use crate::http2;
 use crate::stage::transcode::accept::Style;
 use crate::stage::transcode::request::{check_stream_content_type, is_form};
 use crate::stage::{deadline, normalize};
+
+/// What an upstream says over HTTP/2: see [`http2::fuzzing`].
+pub fn http2(data: &[u8]) {
+    http2::fuzzing::http2(data);
+}
 
 /// The first byte chooses the parser, the second how the rest is cut into pieces.
 pub fn gateway(data: &[u8]) {

@@ -25,6 +25,7 @@ mod grpc;
 mod grpc_web;
 mod handshakes;
 mod http1;
+mod http2;
 mod metrics;
 mod options;
 mod outgoing;

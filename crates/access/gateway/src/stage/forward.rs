@@ -7,9 +7,8 @@ use std::task::{Context, Poll, ready};
 use aqueduct_runtime::task;
 use aqueduct_transcode::Code;
 use bytes::Bytes;
-use h2::{Reason, SendStream};
-use http::uri::{Parts as UriParts, PathAndQuery};
-use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Response};
 use http_body::Frame;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -18,6 +17,7 @@ use crate::body::{Body, Expiry};
 use crate::closing::Closing;
 use crate::exchange::Ending;
 use crate::grpc_web;
+use crate::http2::{Error, Reason, Receiver, Sender, Sending};
 use crate::outgoing::{Fault, Outgoing};
 use crate::reject::{GRPC_STATUS, Reject};
 use crate::retry::Cause;
@@ -93,24 +93,23 @@ pub(crate) async fn forward<B: RequestBody>(
         *payload = Payload::Whole(whole);
     }
     let lease = endpoint.acquire().await.map_err(|error| unreachable(&error))?;
-    let head = request_head(endpoint, call)?;
-    let end = matches!(payload, Payload::Stream(outgoing) if outgoing.is_empty());
-    let (response, mut send) =
-        lease.send(head, end).map_err(|error| failed(&error).unprocessed(Cause::GoAway))?;
-    let mut pumping = None;
-    match payload {
-        Payload::Whole(frame) => send.send_data(frame.clone(), true).map_err(|error| failed(&error))?,
-        Payload::Stream(_) if end => {}
-        Payload::Stream(_) => {
-            if let Payload::Stream(outgoing) = std::mem::replace(payload, Payload::Gone) {
-                pumping = Some(Pump(task::spawn_local("request-pump", pump(outgoing, send))));
-            }
-        }
+    let sending = match payload {
+        Payload::Whole(frame) => Sending::Whole(frame.clone()),
+        Payload::Stream(outgoing) if outgoing.is_empty() => Sending::Nothing,
+        Payload::Stream(_) => Sending::Stream,
         Payload::Gone => return Err(Reject::new(Stage::Forward, "upstream_reset", Code::Unavailable, RESET)),
+    };
+    let streams = matches!(sending, Sending::Stream);
+    let (mut body, send) = lease
+        .send(&call.path, headers(call.headers, call.deadline), sending)
+        .map_err(|error| failed(&error).unprocessed(Cause::GoAway))?;
+    let mut pumping = None;
+    if streams && let Payload::Stream(outgoing) = std::mem::replace(payload, Payload::Gone) {
+        pumping = Some(Pump(task::spawn_local("request-pump", pump(outgoing, send))));
     }
     let may_repeat = payload.is_whole();
-    match response.await {
-        Ok(response) => Ok(Answer::new(response, lease, pumping)),
+    match std::future::poll_fn(|cx| body.poll_head(cx)).await {
+        Ok(head) => Ok(Answer { head, body, pump: pumping, lease }),
         Err(error) => Err(match refused(&error).filter(|_| may_repeat) {
             Some(cause) => failed(&error).unprocessed(cause),
             None => failed(&error),
@@ -118,33 +117,22 @@ pub(crate) async fn forward<B: RequestBody>(
     }
 }
 
-fn request_head(endpoint: &Endpoint, call: Call) -> Result<Request<()>, Reject> {
-    let mut uri = UriParts::default();
-    uri.scheme = Some(endpoint.scheme());
-    uri.authority = Some(endpoint.authority().clone());
-    uri.path_and_query = Some(call.path);
-    let uri = Uri::from_parts(uri)
-        .map_err(|_| Reject::new(Stage::Forward, "uri", Code::Internal, "the call has no valid URI"))?;
-    let mut head = Request::new(());
-    *head.method_mut() = Method::POST;
-    *head.uri_mut() = uri;
-    *head.version_mut() = Version::HTTP_2;
-    *head.headers_mut() = call.headers;
-    if let Some(deadline) = call.deadline {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let mut left = grpc_timeout(left);
+/// The headers of a call, with what is left of its time.
+fn headers(mut headers: HeaderMap, deadline: Option<Instant>) -> HeaderMap {
+    if let Some(deadline) = deadline {
+        let mut left = grpc_timeout(deadline.saturating_duration_since(Instant::now()));
         once(&mut left);
-        head.headers_mut().insert(GRPC_TIMEOUT, left);
+        headers.insert(GRPC_TIMEOUT, left);
     }
-    Ok(head)
+    headers
 }
 
 /// Carries the client's messages to the upstream at the pace at which it takes them. A client that breaks off resets
 /// the call.
-async fn pump<B: RequestBody>(mut outgoing: Outgoing<B>, mut send: SendStream<Bytes>) {
+async fn pump<B: RequestBody>(mut outgoing: Outgoing<B>, mut send: Sender) {
     loop {
         let piece = std::future::poll_fn(|cx| {
-            if send.poll_reset(cx).is_ready() {
+            if send.poll_closed(cx).is_ready() {
                 return Poll::Ready(None);
             }
             outgoing.poll_piece(cx).map(Some)
@@ -152,32 +140,15 @@ async fn pump<B: RequestBody>(mut outgoing: Outgoing<B>, mut send: SendStream<By
         match piece.await {
             // The upstream wants no more.
             None => return,
-            Some(None) => return drop(send.send_data(Bytes::new(), true)),
-            Some(Some(Ok(data))) => {
-                if !send_all(&mut send, data).await {
+            Some(None) => return send.end(),
+            Some(Some(Ok(mut data))) => {
+                if !std::future::poll_fn(|cx| send.poll_send(&mut data, cx)).await {
                     return;
                 }
             }
-            Some(Some(Err(_))) => return send.send_reset(Reason::CANCEL),
+            Some(Some(Err(_))) => return send.reset(Reason::CANCEL),
         }
     }
-}
-
-async fn send_all(send: &mut SendStream<Bytes>, mut data: Bytes) -> bool {
-    while !data.is_empty() {
-        send.reserve_capacity(data.len());
-        match std::future::poll_fn(|cx| send.poll_capacity(cx)).await {
-            Some(Ok(0)) => {}
-            Some(Ok(room)) => {
-                let piece = data.split_to(room.min(data.len()));
-                if send.send_data(piece, false).is_err() {
-                    return false;
-                }
-            }
-            Some(Err(_)) | None => return false,
-        }
-    }
-    true
 }
 
 #[cold]
@@ -192,24 +163,28 @@ fn unreachable(error: &ConnectError) -> Reject {
 const RESET: &str = "the upstream broke the call off";
 
 /// Why another attempt is safe, if the upstream says that it has not touched the request (RFC 9113, sections 8.7 and 6.8).
-fn refused(error: &h2::Error) -> Option<Cause> {
-    match error.reason().filter(|_| error.is_remote())? {
-        Reason::REFUSED_STREAM => Some(Cause::Refused),
-        Reason::NO_ERROR if error.is_go_away() => Some(Cause::GoAway),
+fn refused(error: &Error) -> Option<Cause> {
+    match error {
+        Error::Reset(Reason::REFUSED_STREAM) => Some(Cause::Refused),
+        Error::GoAway(Reason::NO_ERROR) => Some(Cause::GoAway),
         _ => None,
     }
 }
 
 /// gRPC over HTTP/2, "Errors": what a broken stream means as a status.
 #[cold]
-pub(crate) fn failed(error: &h2::Error) -> Reject {
-    let code = match error.reason() {
-        Some(Reason::CANCEL) => Code::Cancelled,
-        Some(Reason::ENHANCE_YOUR_CALM) => Code::ResourceExhausted,
-        Some(Reason::INADEQUATE_SECURITY) => Code::PermissionDenied,
-        Some(Reason::REFUSED_STREAM) | None => Code::Unavailable,
-        Some(_) if error.is_go_away() => Code::Unavailable,
-        Some(_) => Code::Internal,
+pub(crate) fn failed(error: &Error) -> Reject {
+    let code = match error {
+        Error::Reset(Reason::CANCEL) => Code::Cancelled,
+        Error::Reset(Reason::ENHANCE_YOUR_CALM) | Error::GoAway(Reason::ENHANCE_YOUR_CALM) => {
+            Code::ResourceExhausted
+        }
+        Error::Reset(Reason::INADEQUATE_SECURITY) | Error::GoAway(Reason::INADEQUATE_SECURITY) => {
+            Code::PermissionDenied
+        }
+        Error::Reset(Reason::REFUSED_STREAM) => Code::Unavailable,
+        Error::Reset(_) | Error::Malformed(_) => Code::Internal,
+        Error::GoAway(_) | Error::Violation(_) | Error::Broken(_) => Code::Unavailable,
     };
     tracing::debug!(%error, "upstream call failed");
     Reject::new(Stage::Forward, "upstream_reset", code, RESET)
@@ -225,10 +200,7 @@ pub(crate) fn relay(
 ) -> Result<Response<Body>, Reject> {
     answer::check(&answer)?;
     let Answer { mut head, body, pump, lease } = answer;
-    head.version = Version::default();
-    for name in [http::header::CONNECTION, http::header::TRANSFER_ENCODING, http::header::DATE] {
-        head.headers.remove(name);
-    }
+    head.headers.remove(http::header::DATE);
     if let Some(kind) = web {
         head.headers.remove(http::header::CONTENT_LENGTH);
         head.headers.insert(http::header::CONTENT_TYPE, kind.content_type());
@@ -253,7 +225,7 @@ pub(crate) fn relay(
 /// The rest of a relayed answer. Its window opens only as far as the client has read.
 #[derive(Debug)]
 pub(crate) struct Relay {
-    answer: Option<(h2::RecvStream, Option<Pump>, Lease)>,
+    answer: Option<(Receiver, Option<Pump>, Lease)>,
     expiry: Expiry,
     fault: Fault,
     web: Option<grpc_web::Kind>,
@@ -267,7 +239,6 @@ impl Relay {
         let Some((body, ..)) = &mut self.answer else { return Poll::Ready(None) };
         let next = match body.poll_data(cx) {
             Poll::Ready(Some(Ok(data))) => {
-                drop(body.flow_control().release_capacity(data.len()));
                 let data = match self.web {
                     None => data,
                     Some(kind) => kind.data(data),

@@ -84,7 +84,6 @@ async fn messages(answer: &mut Answer, most: usize, limit: usize) -> Result<Vec<
     let mut deframer = Deframer::default();
     while let Some(data) = answer.body.data().await {
         let data = data.map_err(|error| failed(&error).inside().to_owned())?;
-        drop(answer.body.flow_control().release_capacity(data.len()));
         deframer.push(data);
         loop {
             match deframer.next(left) {

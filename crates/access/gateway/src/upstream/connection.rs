@@ -5,31 +5,20 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use aqueduct_runtime::task;
-use bytes::Bytes;
-use h2::client::{ResponseFuture, SendRequest};
-use h2::{RecvStream, SendStream};
-use http::{Request, Response};
+use http::HeaderMap;
+use http::uri::PathAndQuery;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::http2::{self, Calls, Peer, Receiver, Sender, Sending};
 use crate::metrics::EndpointMetrics;
 use crate::stage::forward::Pump;
-
-/// Bytes one stream may send us before we have passed them on: bounds what a slow client makes us hold.
-const STREAM_WINDOW: u32 = 256 << 10;
-/// The same for all streams of a connection together: as much as there can be. With less, the streams of one client that does
-/// not read would use it up, and nothing would come for all others.
-const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
-/// What pieces that are smaller than 256 bytes may waste in the buffers of a connection, by h2's reckoning.
-const SMALL_PIECES: usize = 8 << 20;
-/// Bytes of headers and trailers of one answer.
-const HEADER_LIST: u32 = 64 << 10;
 
 /// An open connection. It ends when the peer closes it, or when it was idle for too long.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    send: SendRequest<Bytes>,
+    calls: Calls,
     streams: Cell<usize>,
     last_used: Cell<Instant>,
     retired: Cell<bool>,
@@ -38,25 +27,18 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Shakes hands on a stream that is open. The connection is driven by a task of this worker until it ends; `ended` is
+    /// Begins on a stream that is open. The connection is driven by a task of this worker until it ends; `ended` is
     /// then called.
-    pub(crate) async fn open(
+    pub(crate) fn open(
         stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+        peer: Peer,
         idle: Duration,
         metrics: Rc<EndpointMetrics>,
         ended: impl FnOnce() + 'static,
-    ) -> std::io::Result<Rc<Self>> {
-        let (send, driver) = h2::client::Builder::new()
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(HEADER_LIST)
-            .data_frame_budget(SMALL_PIECES)
-            .enable_push(false)
-            .handshake::<_, Bytes>(stream)
-            .await
-            .map_err(std::io::Error::other)?;
+    ) -> Rc<Self> {
+        let (calls, driver) = http2::open(stream, peer);
         let connection = Rc::new(Self {
-            send,
+            calls,
             streams: Cell::new(0),
             last_used: Cell::new(Instant::now()),
             retired: Cell::new(false),
@@ -67,21 +49,20 @@ impl Connection {
         let driven = Rc::clone(&connection);
         task::spawn_local("upstream-connection", async move {
             tokio::select! {
-                result = driver => if let Err(error) = result {
-                    tracing::debug!(%error, "upstream connection ended");
-                },
+                biased;
+                error = driver => tracing::debug!(%error, "upstream connection ended"),
                 () = driven.unwanted(idle) => {}
             }
             driven.retired.set(true);
             metrics.open.dec();
             ended();
         });
-        Ok(connection)
+        connection
     }
 
     /// Whether another stream can start at once.
     pub(crate) fn has_room(&self) -> bool {
-        !self.retired.get() && self.streams.get() < self.send.current_max_send_streams()
+        !self.retired.get() && self.calls.has_room()
     }
 
     /// Takes no more requests; those in flight end in peace.
@@ -91,7 +72,7 @@ impl Connection {
     }
 
     pub(crate) fn is_retired(&self) -> bool {
-        self.retired.get()
+        self.retired.get() || self.calls.has_ended()
     }
 
     /// Streams in flight.
@@ -132,13 +113,14 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Starts a stream. An error means that nothing was sent.
+    /// Starts a call. An error means that nothing was sent.
     pub(crate) fn send(
         &self,
-        head: Request<()>,
-        end: bool,
-    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
-        let sent = self.connection.send.clone().send_request(head, end);
+        path: &PathAndQuery,
+        headers: HeaderMap,
+        sending: Sending,
+    ) -> Result<(Receiver, Sender), http2::Error> {
+        let sent = self.connection.calls.call(path.as_str(), headers, sending);
         if sent.is_err() {
             self.connection.retire();
         }
@@ -163,15 +145,8 @@ impl Drop for Lease {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) head: http::response::Parts,
-    pub(crate) body: RecvStream,
+    pub(crate) body: Receiver,
     /// What carries the client's stream, as long as the answer is wanted.
     pub(crate) pump: Option<Pump>,
     pub(crate) lease: Lease,
-}
-
-impl Answer {
-    pub(crate) fn new(response: Response<RecvStream>, lease: Lease, pump: Option<Pump>) -> Self {
-        let (head, body) = response.into_parts();
-        Self { head, body, pump, lease }
-    }
 }

@@ -4,10 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use http::uri::{Authority, Scheme};
+use http::uri::Authority;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use crate::http2::Peer;
 use crate::metrics::EndpointMetrics;
 use crate::options::Upstream;
 use crate::tls::Connector;
@@ -57,15 +58,6 @@ impl Endpoint {
             failure: RefCell::default(),
             metrics,
         }))
-    }
-
-    pub(crate) fn authority(&self) -> &Authority {
-        &self.authority
-    }
-
-    /// The scheme of its calls.
-    pub(crate) fn scheme(&self) -> Scheme {
-        if self.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -120,13 +112,14 @@ impl Endpoint {
             let stream = TcpStream::connect(&self.address).await?;
             stream.set_nodelay(true)?;
             let metrics = Rc::clone(&self.metrics);
-            match &self.tls {
-                None => Connection::open(stream, idle, metrics, ended).await,
+            let peer = Peer { secure: self.tls.is_some(), authority: self.authority.clone() };
+            Ok(match &self.tls {
+                None => Connection::open(stream, peer, idle, metrics, ended),
                 Some(tls) => {
                     let stream = tls.connect(stream, &self.address).await?;
-                    Connection::open(stream, idle, metrics, ended).await
+                    Connection::open(stream, peer, idle, metrics, ended)
                 }
-            }
+            })
         };
         let result = match tokio::time::timeout(within, open).await {
             Ok(Ok(connection)) => {

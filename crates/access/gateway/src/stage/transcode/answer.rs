@@ -5,11 +5,11 @@ use std::task::{Context, Poll, ready};
 
 use aqueduct_transcode::{Code, decode_grpc_message};
 use bytes::Bytes;
-use h2::RecvStream;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use crate::grpc::{Deframer, FrameError};
+use crate::http2::Receiver;
 use crate::options::Compat;
 use crate::outgoing::Fault;
 use crate::reject::{GRPC_DETAILS, GRPC_MESSAGE, GRPC_STATUS, Reject};
@@ -42,7 +42,7 @@ pub(crate) fn check(answer: &Answer) -> Result<(), Reject> {
 /// The messages of an answer and, after the last, its status.
 #[derive(Debug)]
 pub(crate) struct Messages {
-    body: RecvStream,
+    body: Receiver,
     _pump: Option<Pump>,
     _lease: Lease,
     /// The status of a trailers-only answer is in its head.
@@ -91,7 +91,6 @@ impl Messages {
             }
             match ready!(self.body.poll_data(cx)) {
                 Some(Ok(data)) => {
-                    drop(self.body.flow_control().release_capacity(data.len()));
                     self.deframer.push(data);
                 }
                 Some(Err(error)) => return Poll::Ready(Err(failed(&error))),
