@@ -199,15 +199,17 @@ impl Shared {
     /// Gives a call up.
     pub(super) fn reset(&self, stream: &Stream, reason: Reason) {
         let connection = &mut *self.0.borrow_mut();
-        let id = {
+        let (id, blocked) = {
             let state = &mut *stream.borrow_mut();
             if state.closed {
                 return;
             }
             state.fail(&Error::Reset(reason));
-            state.id
+            (state.id, state.blocked)
         };
-        connection.blocked.retain(|blocked| !Rc::ptr_eq(blocked, stream));
+        if blocked {
+            connection.blocked.retain(|blocked| !Rc::ptr_eq(blocked, stream));
+        }
         if id == 0 {
             connection.waiting.retain(|waiting| !Rc::ptr_eq(&waiting.stream, stream));
         } else {
@@ -444,8 +446,14 @@ impl Connection {
             }
             Event::Reset { stream: id, reason } => {
                 if let Some(stream) = self.stream(id)? {
-                    stream.borrow_mut().fail(&Error::Reset(reason));
-                    self.blocked.retain(|blocked| !Rc::ptr_eq(blocked, &stream));
+                    let blocked = {
+                        let state = &mut *stream.borrow_mut();
+                        state.fail(&Error::Reset(reason));
+                        state.blocked
+                    };
+                    if blocked {
+                        self.blocked.retain(|blocked| !Rc::ptr_eq(blocked, &stream));
+                    }
                     self.forget(id);
                 }
             }
