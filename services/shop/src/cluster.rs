@@ -34,7 +34,6 @@ use crate::shop::{self, Shop};
 use crate::vitals::Monitor;
 use crate::watchers::Watchers;
 use apply::Applied;
-use audit::Audit;
 
 /// What a shop is told of the servers that hold its orders.
 #[expect(missing_debug_implementations, reason = "a closure has nothing to show")]
@@ -171,7 +170,15 @@ impl Shop {
         let failed = |error| tracing::warn!(%error, "the lease of the ids was not renewed; trying again");
         let jobs = vec![shop::renew(lease, &monitor, failed).map_err(OpenError::Thread)?];
         let book = Arc::new(Book::Sharded(sharded));
-        let orders = Arc::new(Orders { ids, book, cache, watchers, monitor, bus: None, audit: Audit::new() });
+        let orders = Arc::new(Orders {
+            ids,
+            book,
+            cache,
+            watchers,
+            monitor,
+            bus: None,
+            auditor: audit::auditor(clock::now_unix_ms()),
+        });
         background.push(task::spawn("shop-audit", audit::run(Arc::clone(&orders), delta)).into());
         metrics::collect(registry, &orders);
         metrics::collect_lag(registry, watermarks, followed);

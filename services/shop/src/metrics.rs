@@ -163,9 +163,18 @@ pub(crate) fn collect(registry: &Registry, orders: &Arc<Orders>) {
                 Book::Embedded(store) => collect_fsm(snapshot, &store.fsm.stats()),
                 Book::Sharded(shards) => {
                     collect_sharded(snapshot, shards);
-                    let [same, differs] = orders.audit.stats();
-                    let audits = [([("result", "same")], same), ([("result", "differs")], differs)];
-                    snapshot.counters("shop_audits", "Cached orders compared with the database", audits);
+                    let audit = orders.auditor.total();
+                    let results = [
+                        ([("result", "compared")], audit.compared),
+                        ([("result", "differs")], audit.differing),
+                        ([("result", "repaired")], audit.repaired),
+                        ([("result", "unreadable")], audit.unreadable),
+                    ];
+                    snapshot.counters(
+                        "shop_audits",
+                        "Orders compared with the database, and cached copies of either level that differed",
+                        results,
+                    );
                 }
             }
             if let Some(bus) = &orders.bus {

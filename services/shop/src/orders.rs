@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use aqueduct_bus::Log;
 use aqueduct_cache::Cache;
+use aqueduct_cache::audit::Auditor;
 use aqueduct_ids::Generator;
 
 use crate::book::Book;
-use crate::cluster::audit::Audit;
 use crate::proto::shop::Order;
 use crate::store::ReadError;
 use crate::vitals::Monitor;
@@ -33,7 +33,7 @@ pub(crate) struct Orders {
     /// On which the committer tells changes; those of the shards come from their servers.
     pub(crate) bus: Option<Log>,
     /// Which orders were read, for the auditor of those on the shards.
-    pub(crate) audit: Audit,
+    pub(crate) auditor: Auditor<i64>,
 }
 
 impl fmt::Debug for Orders {

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::book::{Book, Embedded};
 use crate::changes::{self, Publisher};
-use crate::cluster::audit::Audit;
+use crate::cluster::audit;
 use crate::error::{OpenError, ServeError};
 use crate::folder::Folder;
 use crate::health::HealthService;
@@ -101,8 +101,15 @@ impl Shop {
             watch(&embedded).map_err(OpenError::Thread)?,
         ];
         let book = Arc::new(Book::Embedded(embedded));
-        let orders =
-            Arc::new(Orders { ids, book, cache, watchers, monitor, bus: Some(bus), audit: Audit::new() });
+        let orders = Arc::new(Orders {
+            ids,
+            book,
+            cache,
+            watchers,
+            monitor,
+            bus: Some(bus),
+            auditor: audit::auditor(0),
+        });
         metrics::collect(registry, &orders);
         Ok(Self {
             metrics: Metrics::new(registry),

@@ -30,7 +30,7 @@ pub(crate) async fn handle(
     if let Some(order) = orders.book.order_after(id, &caller.token, caller.deadline()).await {
         return order?.map(Response::new).ok_or(Refusal::NotFound(id));
     }
-    orders.audit.read(id);
+    orders.auditor.note(&id);
     let answer = cached(orders, id).await?;
     let order = answer.value.ok_or(Refusal::NotFound(id))?;
     let mut response = Response::new(Order::clone(&order));

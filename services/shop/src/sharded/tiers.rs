@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use aqueduct_cache::l2::{Codec, Epochs, Error, Key, Stats, Store, Tier, TierError, TierOptions, TierStats};
+use aqueduct_cache::audit::{Cached, Level};
+use aqueduct_cache::l2::{Codec, Epochs, Error, Stats, Store, Tier, TierError, TierOptions, TierStats};
 use aqueduct_cache::{Ask, Loaded, Watermarks};
 use aqueduct_shards::{Route, SHARDS, TABLES};
 use prost::Message as _;
@@ -31,8 +32,6 @@ pub(crate) struct Tiers {
     /// By shard, and in it by table.
     tables: Vec<Tier<Arc<Order>>>,
     /// By shard.
-    databases: Vec<String>,
-    /// By shard.
     sources: [usize; SHARDS as usize],
 }
 
@@ -53,7 +52,7 @@ impl Tiers {
             Tier::following(store.clone(), table, watermarks.clone(), epochs.clone())
         };
         let tables = routes.map(tier).collect::<Result<_, _>>()?;
-        Ok(Self { store, tables, databases: databases.to_vec(), sources })
+        Ok(Self { store, tables, sources })
     }
 
     /// Loads an order through the tier of its table.
@@ -66,22 +65,17 @@ impl Tiers {
     where
         R: Future<Output = Result<Loaded<Arc<Order>>, ReadError>> + Send,
     {
-        let route = Route::of_id(id.cast_unsigned());
-        let (shard, table) = (usize::from(route.shard()), usize::from(route.table()));
-        let tier = &self.tables[shard * usize::from(TABLES) + table];
-        tier.load(&id.to_string(), self.sources[shard], ask, primary).await.map_err(|error| match error {
+        let source = self.sources[usize::from(Route::of_id(id.cast_unsigned()).shard())];
+        self.of(id).load(&id.to_string(), source, ask, primary).await.map_err(|error| match error {
             TierError::Primary(error) => error,
             TierError::Behind { found, least } => ReadError::Behind { found, least },
             TierError::Overloaded(loads) => ReadError::Overloaded(loads),
         })
     }
 
-    /// Removes what the second level has of an order at a version.
-    pub(crate) async fn discard(&self, id: i64, version: u64) -> Result<(), Error> {
+    fn of(&self, id: i64) -> &Tier<Arc<Order>> {
         let route = Route::of_id(id.cast_unsigned());
-        let database = &self.databases[usize::from(route.shard())];
-        let key = Key::new(&name(database, route), &id.to_string())?;
-        self.store.discard(&key, version).await
+        &self.tables[usize::from(route.shard()) * usize::from(TABLES) + usize::from(route.table())]
     }
 
     /// What the loads of all tables have come to.
@@ -108,6 +102,17 @@ impl Tiers {
     /// What the commands to Redis have come to.
     pub(crate) fn commands(&self) -> Stats {
         self.store.stats()
+    }
+}
+
+/// The tier of the order's table.
+impl Level<i64, Arc<Order>> for Tiers {
+    async fn peek(&self, id: &i64) -> Option<Cached<Arc<Order>>> {
+        self.of(*id).peek(id).await
+    }
+
+    async fn repair(&self, id: &i64, cached: &Cached<Arc<Order>>, newer: Option<u64>) -> bool {
+        self.of(*id).repair(id, cached, newer).await
     }
 }
 

@@ -4,7 +4,6 @@ use crate::source::{Rows, builder, spawner};
 use aqueduct_cache::Loaded;
 use aqueduct_cache::audit::{Audit, Auditor, Cached, Level};
 use std::{
-    cell::RefCell,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -15,15 +14,15 @@ use std::{
 const GRACE: Duration = Duration::from_secs(3);
 
 /// What the store has at each reading; the last one stays.
-struct Store(RefCell<Vec<Result<Loaded<u64>, ()>>>);
+struct Store(Mutex<Vec<Result<Loaded<u64>, ()>>>);
 
 impl Store {
     fn new(readings: impl Into<Vec<Result<Loaded<u64>, ()>>>) -> Self {
-        Self(RefCell::new(readings.into()))
+        Self(Mutex::new(readings.into()))
     }
 
     fn read(&self) -> Result<Loaded<u64>, ()> {
-        let mut left = self.0.borrow_mut();
+        let mut left = self.0.lock().unwrap();
         if left.len() > 1 { left.remove(0) } else { left[0] }
     }
 }
@@ -44,11 +43,11 @@ async fn cached(key: u64, loaded: Loaded<u64>) -> (Rows, Auditor<u64>) {
 async fn check(copy: Loaded<u64>, store: Vec<Result<Loaded<u64>, ()>>, expect: (Audit, bool)) {
     let (cache, auditor) = cached(7, copy).await;
     let store = Store::new(store);
-    let audit = auditor.round(&cache, &(), GRACE, async |_| store.read()).await;
+    let audit = auditor.round(&cache, &(), GRACE, |_| std::future::ready(store.read())).await;
     let there = cache.peek(&7).is_some();
     assert_eq!((audit, there), expect, "{copy:?}");
     assert_eq!(auditor.total(), audit);
-    let again = auditor.round(&cache, &(), GRACE, async |_| store.read()).await;
+    let again = auditor.round(&cache, &(), GRACE, |_| std::future::ready(store.read())).await;
     assert_eq!(again, Audit::default(), "a sample begins anew");
 }
 
@@ -77,7 +76,7 @@ async fn a_negative_entry_lies_once_there_is_a_row() {
         auditor.note(&key);
         cache.get(&key, || async { Ok(Loaded::new(0, None)) }).await.unwrap();
         let store = if key == 1 { Loaded::new(5, None) } else { row(1, 1) };
-        let audit = auditor.round(&cache, &(), GRACE, async |_| Ok::<_, ()>(store)).await;
+        let audit = auditor.round(&cache, &(), GRACE, |_| std::future::ready(Ok::<_, ()>(store))).await;
         assert_eq!((audit.compared, audit.differing), (1, expect), "key {key}");
     }
     assert!(cache.peek(&1).is_some() && cache.peek(&2).is_none());
@@ -91,7 +90,7 @@ async fn an_invalidation_that_comes_within_the_grace_is_not_found_again() {
         cache.fence(&7, 4);
         cache.get(&7, || async { Ok(row(4, 2)) }).await.unwrap();
     };
-    let round = auditor.round(&cache, &(), GRACE, async |_| Ok::<_, ()>(row(4, 2)));
+    let round = auditor.round(&cache, &(), GRACE, |_| std::future::ready(Ok::<_, ()>(row(4, 2))));
     let (audit, ()) = tokio::join!(round, fence);
     assert_eq!(audit, Audit { compared: 1, ..Audit::default() });
     assert_eq!(cache.peek(&7).unwrap().version, 4);
@@ -102,7 +101,7 @@ async fn what_is_answered_as_stale_is_no_lie() {
     let (cache, auditor) = cached(7, row(3, 1)).await;
     tokio::time::advance(Duration::from_secs(20)).await;
     assert!(cache.peek(&7).unwrap().is_stale());
-    let audit = auditor.round(&cache, &(), GRACE, async |_| Ok::<_, ()>(row(4, 2))).await;
+    let audit = auditor.round(&cache, &(), GRACE, |_| std::future::ready(Ok::<_, ()>(row(4, 2)))).await;
     assert_eq!(audit, Audit::default());
 }
 
@@ -125,7 +124,7 @@ impl Level<u64, u64> for Below {
 async fn the_level_below_is_compared_and_repaired_too() {
     let below = Below(Mutex::new(Some(Cached { version: 3, value: Some(1) })), AtomicUsize::new(0));
     let (cache, auditor) = cached(7, row(4, 2)).await;
-    let audit = auditor.round(&cache, &below, GRACE, async |_| Ok::<_, ()>(row(4, 2))).await;
+    let audit = auditor.round(&cache, &below, GRACE, |_| std::future::ready(Ok::<_, ()>(row(4, 2)))).await;
     assert_eq!(audit, Audit { compared: 1, differing: 1, repaired: 1, unreadable: 0 });
     assert_eq!((below.1.load(SeqCst), cache.peek(&7).unwrap().version), (1, 4));
 }

