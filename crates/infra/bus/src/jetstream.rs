@@ -228,12 +228,11 @@ impl Bus {
     }
 
     async fn ensure_stream(&self) -> Result<(), Error> {
-        let info = match self.info().await? {
-            Some(info) => info,
-            None => {
-                let created = Box::pin(self.context.get_or_create_stream(self.options.config())).await;
-                created.map_err(|error| self.unfit(spelled(&error)))?.cached_info().clone()
-            }
+        let info = if let Some(info) = self.info().await? {
+            info
+        } else {
+            let created = Box::pin(self.context.get_or_create_stream(self.options.config())).await;
+            created.map_err(|error| self.unfit(spelled(&error)))?.cached_info().clone()
         };
         let config = &info.config;
         if config.retention != RetentionPolicy::Limits {

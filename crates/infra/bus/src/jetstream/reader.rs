@@ -29,6 +29,14 @@ pub struct Reader {
     next: Option<Record>,
 }
 
+/// What a message comes to.
+enum Taken {
+    Delivery(Delivery),
+    Nothing,
+    /// Something is missing before it: to be listened to anew.
+    Broken,
+}
+
 impl Reader {
     pub(super) async fn new(bus: Bus) -> Result<Self, Error> {
         let source: Arc<str> = bus.options.source.as_str().into();
@@ -108,23 +116,23 @@ impl Reader {
         Ok(None)
     }
 
-    /// What a message comes to: a delivery, nothing, or the need to listen anew.
-    fn take(&mut self, message: Message) -> Option<Option<Delivery>> {
+    fn take(&mut self, message: Message) -> Taken {
         if message.status == Some(StatusCode::IDLE_HEARTBEAT) {
             // It names the last message that the consumer sent; one that is missing was dropped on its way.
             let sent = message.headers.as_ref().and_then(|headers| headers.get("Nats-Last-Consumer"));
             let sent = sent.and_then(|sent| sent.as_str().parse::<u64>().ok());
-            return sent.is_none_or(|sent| sent == self.delivered).then_some(None);
+            let all = sent.is_none_or(|sent| sent == self.delivered);
+            return if all { Taken::Nothing } else { Taken::Broken };
         }
         if message.status.is_some() {
-            return None;
+            return Taken::Broken;
         }
         let context = self.bus.context.clone();
         let message = jetstream::Message { message, context };
-        let Ok(info) = message.info() else { return Some(None) };
+        let Ok(info) = message.info() else { return Taken::Nothing };
         let (delivered, stream_seq) = (info.consumer_sequence, info.stream_sequence);
         if delivered != self.delivered + 1 {
-            return None;
+            return Taken::Broken;
         }
         self.delivered = delivered;
         self.stream_seq = stream_seq;
@@ -136,10 +144,10 @@ impl Reader {
                 stream_seq,
                 "a message that no publisher of ours wrote is left out"
             );
-            return Some(None);
+            return Taken::Nothing;
         };
         let record = wire::record(&self.prefix, &self.source, number, message);
-        Some(Some(self.deliver(number, record)))
+        Taken::Delivery(self.deliver(number, record))
     }
 
     /// Another epoch speaks for itself. In the same one the numbers have no holes and do not go back.
@@ -173,9 +181,9 @@ impl Subscribe for Reader {
             };
             match timeout(self.bus.options.heartbeat * 3, subscriber.next()).await {
                 Ok(Some(message)) => match self.take(message) {
-                    Some(Some(delivery)) => return Some(delivery),
-                    Some(None) => {}
-                    None => self.subscriber = None,
+                    Taken::Delivery(delivery) => return Some(delivery),
+                    Taken::Nothing => {}
+                    Taken::Broken => self.subscriber = None,
                 },
                 // Silence, or a client that was closed.
                 Ok(None) | Err(_) => self.subscriber = None,
