@@ -40,9 +40,9 @@ pub(crate) const MAX_BYTES: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) enum Config {
     /// For `aqueduct gateway`: any gRPC services.
-    Gateway(GatewayFile),
+    Gateway(Box<GatewayFile>),
     /// For `aqueduct up`: the whole system.
-    System(SystemFile),
+    System(Box<SystemFile>),
 }
 
 /// Reads a file of either kind; its keys tell which.
@@ -51,11 +51,11 @@ pub(crate) fn read(path: &Path) -> Result<Config, Rejected> {
         Some(if is_system(&fields) {
             let file = system::read(fields, source);
             add_late(source, "", &file.overlaps());
-            Config::System(file)
+            Config::System(Box::new(file))
         } else {
             let file = gateway::read(fields, source);
             add_late(source, "", &file.overlaps());
-            Config::Gateway(file)
+            Config::Gateway(Box::new(file))
         })
     })
 }

@@ -89,9 +89,10 @@ impl Source {
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<()> {
         let mut connected = self.first.take();
         loop {
-            let end = match connected.take() {
-                Some(connected) => Box::pin(self.follow(connected, &mut stop)).await,
-                None => tokio::select! {
+            let end = if let Some(connected) = connected.take() {
+                Box::pin(self.follow(connected, &mut stop)).await
+            } else {
+                tokio::select! {
                     found = Box::pin(self.connect()) => match found {
                         Ok(found) => {
                             connected = Some(found);
@@ -100,7 +101,7 @@ impl Source {
                         Err(error) => End::Failed(error),
                     },
                     () = stopped(&mut stop) => End::Stopped,
-                },
+                }
             };
             let source = self.name();
             match end {

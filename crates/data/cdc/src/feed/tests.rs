@@ -109,7 +109,7 @@ impl Site {
 
     /// The messages of the next record, and its number.
     async fn next(&mut self) -> (u64, Vec<Message>) {
-        let delivery = timeout(Duration::from_secs(3600), self.reader.recv()).await.expect("a record");
+        let delivery = timeout(Duration::from_hours(1), self.reader.recv()).await.expect("a record");
         let Some(Delivery::Record(record)) = delivery else { panic!("no record: {delivery:?}") };
         (record.seq, decode(&record.payload).unwrap())
     }
@@ -139,7 +139,7 @@ impl Site {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        timeout(Duration::from_secs(3600), settled).await.expect("settled");
+        timeout(Duration::from_hours(1), settled).await.expect("settled");
     }
 }
 
@@ -310,7 +310,9 @@ fn any_message() -> impl Strategy<Value = Message> {
     let tables = prop::collection::vec((any_name(), any::<u64>()), 0..4);
     let applied = (any::<[u64; 3]>(), tables).prop_map(|([epoch, seq, all], tables)| {
         let mut epochs = Epochs::new(all);
-        tables.iter().for_each(|(table, epoch)| epochs.raise_table(table, *epoch));
+        for (table, epoch) in &tables {
+            epochs.raise_table(table, *epoch);
+        }
         Message::Applied { epoch, seq, epochs }
     });
     prop_oneof![change, bump, beat, applied]
