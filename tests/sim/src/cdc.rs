@@ -23,7 +23,7 @@ use crate::redis::Redis;
 use crate::store::{Group, Part, Store};
 
 /// More changes in one transaction are told as a bump.
-const MAX_KEYS: usize = 4;
+const MAX_KEYS: usize = 2;
 const MAX_PREPARED: usize = 8;
 
 /// Everything about one followed database but the process itself.
