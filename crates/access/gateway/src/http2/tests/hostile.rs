@@ -192,6 +192,9 @@ fn a_bomb_of_headers_spoils_one_answer() {
     let mut decoder = super::super::hpack::Decoder::new(HEADER_LIST as usize);
     let found = decoder.decode(&bomb).unwrap();
     assert!(found.wrong.is_some() && found.fields.len() <= 17, "no more than agreed is kept");
+    let literals = block(&[("a", &"x".repeat(100))]).repeat(1000);
+    let found = decoder.decode(&literals).unwrap();
+    assert!(found.wrong.is_some() && found.fields.len() <= 500, "nor of literals");
 }
 
 #[test]
