@@ -20,7 +20,7 @@ use super::frame::{
 use super::hpack::{Call, Encoder};
 use super::out::Out;
 use super::reader::{Event, Reader, Settings};
-use super::stream::{Fault, Receiver, SMALL, Sender, Side, State, Stream};
+use super::stream::{Fault, Receiver, Sender, Side, State, Stream};
 use super::{CONNECTION_WINDOW, HEADER_LIST, STREAM_WINDOW};
 
 /// Calls at once before the upstream has said how many it takes.
@@ -556,10 +556,11 @@ fn data(
         return Err(AFTER_THE_END);
     }
     state.count(length, padding)?;
-    if length > SMALL {
-        state.large(reader.take(length));
-    } else if length > 0 {
+    if length == 0 {
+    } else if state.copies(length) {
         state.small(reader.peek(length));
+    } else {
+        state.large(reader.take(length));
     }
     if end { state.end() } else { Ok(()) }
 }

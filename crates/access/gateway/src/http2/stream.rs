@@ -15,9 +15,12 @@ use super::error::Error;
 use super::frame::Reason;
 use super::hpack::Block;
 
-/// Pieces of a body up to this length are put together until somebody reads them, so that neither many small frames nor the
-/// buffers that they were read into cost more memory than a window. What is longer is not copied.
-pub(super) const SMALL: usize = 1 << 10;
+/// Pieces of a body up to this length are put together behind others that nobody has read yet, so that neither many small frames
+/// nor the buffers that they were read into cost more memory than a window. The first that waits, and what is longer, is not copied.
+const SMALL: usize = 1 << 10;
+
+/// Up to this length a copy is cheaper than a share of the buffer.
+const TINY: usize = 256;
 
 /// How far our side of a call is.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +124,12 @@ impl State {
             *left = rest;
         }
         Ok(())
+    }
+
+    /// Whether a piece of this length is to be copied.
+    pub(super) fn copies(&self, length: usize) -> bool {
+        let others_wait = !(self.body.is_empty() && self.tail.is_empty());
+        length <= TINY || length <= SMALL && others_wait
     }
 
     pub(super) fn small(&mut self, data: &[u8]) {
