@@ -86,5 +86,7 @@ fn herd(site: &Site, orders: &[i64]) {
             })
         })
         .collect();
-    clients.into_iter().for_each(|client| client.join().unwrap());
+    for client in clients {
+        client.join().unwrap();
+    }
 }
