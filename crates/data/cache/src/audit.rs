@@ -144,7 +144,7 @@ impl<K: Clone + Hash + Eq + Send + Sync + 'static> Auditor<K> {
                 continue;
             };
             // From below, so that memory is not filled from there once more.
-            if let Some(copy) = lie(level, below.peek(&key).await, [&before, &row]) {
+            if let Some(copy) = lie(level.as_ref(), below.peek(&key).await, [&before, &row]) {
                 let newer = Some(row.version).filter(|version| *version > copy.version);
                 audit.repaired += u64::from(below.repair(&key, &copy, newer).await);
                 audit.differing += 1;
@@ -155,7 +155,7 @@ impl<K: Clone + Hash + Eq + Send + Sync + 'static> Auditor<K> {
                     "a cached row is not the stored one"
                 );
             }
-            if let Some(copy) = lie(memory, in_memory(cache, &key), [&before, &row]) {
+            if let Some(copy) = lie(memory.as_ref(), in_memory(cache, &key), [&before, &row]) {
                 // A version that the store has passed condemns what is older; otherwise nothing that is cached can be trusted.
                 cache.fence(&key, if row.version > copy.version { row.version } else { 0 });
                 audit.repaired += 1;
@@ -226,11 +226,11 @@ where
 
 /// A copy that is the same as before, and neither what the store had nor what it has.
 fn lie<V: PartialEq>(
-    then: Option<Cached<V>>,
+    then: Option<&Cached<V>>,
     now: Option<Cached<V>>,
     rows: [&Loaded<V>; 2],
 ) -> Option<Cached<V>> {
-    let same = now.filter(|now| then.as_ref() == Some(now))?;
+    let same = now.filter(|now| then == Some(now))?;
     rows.iter().all(|row| differs(&same, row)).then_some(same)
 }
 
