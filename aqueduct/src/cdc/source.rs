@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::PATIENCE;
-use super::shown::Shown;
+use super::shown::{Checks, Shown};
 use crate::config::{DataFile, Server, SourceFile};
 use crate::process::Process;
 
@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// A source that is followed.
-pub(super) struct Source {
+pub(crate) struct Source {
     file: SourceFile,
     user: String,
     password: String,
@@ -52,11 +52,11 @@ enum End {
 
 impl Source {
     /// Connects to the primary and to the bus.
-    pub(super) async fn prepare(
+    pub(crate) async fn prepare(
         file: SourceFile,
         (data, folder): (&DataFile, &Path),
         level2: Option<l2::Store>,
-        process: &Process,
+        process: (&Process, Checks),
     ) -> Result<Self> {
         let bus = jetstream::Options {
             replicas: data.bus.replicas,
@@ -81,12 +81,12 @@ impl Source {
         Ok(source)
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.file.name
     }
 
-    /// Until it is asked to stop, or what is wrong will not mend itself.
-    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<()> {
+    /// Until it is asked to stop, or what is wrong will not mend itself. It may be run again then.
+    pub(crate) async fn run(&mut self, mut stop: watch::Receiver<bool>) -> Result<()> {
         let mut connected = self.first.take();
         loop {
             let end = if let Some(connected) = connected.take() {

@@ -31,7 +31,10 @@ pub(super) fn measure(site: &Site, rows: u64, per_transaction: u64) -> Result<Ca
         for transaction in some {
             let first = 1_000_000 + transaction * per_transaction;
             let last = (first + per_transaction - 1).min(1_000_000 + rows - 1);
-            sql += &format!("INSERT INTO orders (id, version) SELECT seq, 1 FROM seq_{first}_to_{last};");
+            let insert =
+                ["INSERT INTO orders (id, version) SELECT seq, 1 FROM seq_", &first.to_string(), "_to_"];
+            sql.extend(insert);
+            sql.extend([&last.to_string(), ";"]);
             written += last - first + 1;
         }
         site.mariadb.sql(&sql).context("write the backlog")?;

@@ -22,7 +22,7 @@ impl Store {
     }
 
     fn read(&self) -> Result<Loaded<u64>, ()> {
-        let mut left = self.0.lock().unwrap();
+        let mut left = self.0.lock().expect("no panic");
         if left.len() > 1 { left.remove(0) } else { left[0] }
     }
 }
@@ -32,10 +32,10 @@ fn row(version: u64, value: u64) -> Loaded<u64> {
 }
 
 async fn cached(key: u64, loaded: Loaded<u64>) -> (Rows, Auditor<u64>) {
-    let cache = builder().build(spawner()).unwrap();
+    let cache = builder().build(spawner()).expect("valid");
     let auditor = Auditor::new(10, 0);
     auditor.note(&key);
-    cache.get(&key, || async move { Ok(loaded) }).await.unwrap();
+    cache.get(&key, || async move { Ok(loaded) }).await.expect("loads");
     (cache, auditor)
 }
 
@@ -70,11 +70,11 @@ async fn what_differs_before_and_after_the_grace_is_a_lie() {
 
 #[tokio::test(start_paused = true)]
 async fn a_negative_entry_lies_once_there_is_a_row() {
-    let cache = builder().negative(Duration::from_secs(60)).build(spawner()).unwrap();
+    let cache = builder().negative(Duration::from_mins(1)).build(spawner()).expect("valid");
     let auditor = Auditor::new(10, 0);
     for (key, expect) in [(1, 0), (2, 1)] {
         auditor.note(&key);
-        cache.get(&key, || async { Ok(Loaded::new(0, None)) }).await.unwrap();
+        cache.get(&key, || async { Ok(Loaded::new(0, None)) }).await.expect("loads");
         let store = if key == 1 { Loaded::new(5, None) } else { row(1, 1) };
         let audit = auditor.round(&cache, &(), GRACE, |_| std::future::ready(Ok::<_, ()>(store))).await;
         assert_eq!((audit.compared, audit.differing), (1, expect), "key {key}");
@@ -88,19 +88,19 @@ async fn an_invalidation_that_comes_within_the_grace_is_not_found_again() {
     let fence = async {
         tokio::time::sleep(GRACE / 2).await;
         cache.fence(&7, 4);
-        cache.get(&7, || async { Ok(row(4, 2)) }).await.unwrap();
+        cache.get(&7, || async { Ok(row(4, 2)) }).await.expect("loads");
     };
     let round = auditor.round(&cache, &(), GRACE, |_| std::future::ready(Ok::<_, ()>(row(4, 2))));
     let (audit, ()) = tokio::join!(round, fence);
     assert_eq!(audit, Audit { compared: 1, ..Audit::default() });
-    assert_eq!(cache.peek(&7).unwrap().version, 4);
+    assert_eq!(cache.peek(&7).expect("cached").version, 4);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_answered_as_stale_is_no_lie() {
     let (cache, auditor) = cached(7, row(3, 1)).await;
     tokio::time::advance(Duration::from_secs(20)).await;
-    assert!(cache.peek(&7).unwrap().is_stale());
+    assert!(cache.peek(&7).expect("cached").is_stale());
     let audit = auditor.round(&cache, &(), GRACE, |_| std::future::ready(Ok::<_, ()>(row(4, 2)))).await;
     assert_eq!(audit, Audit::default());
 }
@@ -110,13 +110,13 @@ struct Below(Mutex<Option<Cached<u64>>>, AtomicUsize);
 
 impl Level<u64, u64> for Below {
     async fn peek(&self, _key: &u64) -> Option<Cached<u64>> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().expect("no panic").clone()
     }
 
     async fn repair(&self, _key: &u64, cached: &Cached<u64>, newer: Option<u64>) -> bool {
         assert_eq!((cached.version, newer), (3, Some(4)));
         self.1.fetch_add(1, SeqCst);
-        self.0.lock().unwrap().take().is_some()
+        self.0.lock().expect("no panic").take().is_some()
     }
 }
 
@@ -126,5 +126,5 @@ async fn the_level_below_is_compared_and_repaired_too() {
     let (cache, auditor) = cached(7, row(4, 2)).await;
     let audit = auditor.round(&cache, &below, GRACE, |_| std::future::ready(Ok::<_, ()>(row(4, 2)))).await;
     assert_eq!(audit, Audit { compared: 1, differing: 1, repaired: 1, unreadable: 0 });
-    assert_eq!((below.1.load(SeqCst), cache.peek(&7).unwrap().version), (1, 4));
+    assert_eq!((below.1.load(SeqCst), cache.peek(&7).expect("cached").version), (1, 4));
 }

@@ -193,9 +193,10 @@ pub(crate) fn writes(keys: u64, versions: std::ops::RangeInclusive<u64>) -> Stri
     let update = |version: u64| {
         (1..=keys).map(move |key| format!("UPDATE orders SET version={version} WHERE id={key};"))
     };
-    versions.flat_map(update).collect()
+    versions.flat_map(update).collect::<Vec<_>>().concat()
 }
 
 pub(crate) fn inserts(keys: u64) -> String {
-    (1..=keys).map(|key| format!("INSERT INTO orders (id, version) VALUES ({key}, 1);")).collect()
+    let rows = (1..=keys).map(|key| format!("({key}, 1)")).collect::<Vec<_>>().join(",");
+    format!("INSERT INTO orders (id, version) VALUES {rows};")
 }
