@@ -197,6 +197,6 @@ pub(crate) fn writes(keys: u64, versions: std::ops::RangeInclusive<u64>) -> Stri
 }
 
 pub(crate) fn inserts(keys: u64) -> String {
-    let rows = (1..=keys).map(|key| format!("({key}, 1)")).collect::<Vec<_>>().join(",");
-    format!("INSERT INTO orders (id, version) VALUES {rows};")
+    let insert = |key| format!("INSERT INTO orders (id, version) VALUES ({key}, 1);");
+    (1..=keys).map(insert).collect::<Vec<_>>().concat()
 }
