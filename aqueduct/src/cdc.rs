@@ -17,7 +17,8 @@ use crate::config::{self, DataFile};
 use crate::failure::Failure;
 use crate::notify::notify;
 use crate::process::{self, Process, stop_in_order};
-use source::Source;
+pub(crate) use shown::Checks;
+pub(crate) use source::Source;
 
 /// How long an end waits for what is under way to be acknowledged. What is not by then is told again at the next start.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -43,7 +44,7 @@ async fn capture(
 ) -> Result<(), Failure> {
     let mut signals = process::signals()?;
     let admin = Admin::bind(args.admin.or(None), None)?;
-    let sources = Box::pin(prepare(&data, &folder, &process)).await?;
+    let sources = Box::pin(prepare(&data, &folder, (&process, Checks::Here))).await?;
     process.collect_runtimes(Vec::new);
     let facts = Facts { command: "cdc", edge: None, services: None, data: Some(folder), config: None };
     // It answers for as long as this lives: to the end.
@@ -51,7 +52,7 @@ async fn capture(
     let (stop, stopping) = watch::channel(false);
     let (ended, mut ends) = mpsc::unbounded_channel();
     let count = sources.len();
-    for source in sources {
+    for mut source in sources {
         let (ended, stopping) = (ended.clone(), stopping.clone());
         task::spawn("cdc-source", async move {
             let name = source.name().to_owned();
@@ -90,7 +91,11 @@ async fn capture(
 }
 
 /// Connects to everything, and so tells what is wrong with it before anything is said to be running.
-async fn prepare(data: &DataFile, folder: &Path, process: &Process) -> Result<Vec<Source>> {
+pub(crate) async fn prepare(
+    data: &DataFile,
+    folder: &Path,
+    process: (&Process, Checks),
+) -> Result<Vec<Source>> {
     std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     let level2 = match &data.redis {
         Some(redis) => Some(Box::pin(l2::Store::connect(&redis.urls(), l2::Options::default())).await?),

@@ -20,9 +20,9 @@ pub(crate) async fn start(
 ) -> Result<(Shop, Option<Capture>)> {
     let shards = prepare(&data.mysql).await?;
     let buses = buses(data).await?;
-    let shop = join(options, (data, shards.clone()), &buses, process).await?;
+    let shop = join(options, (data, shards), &buses, process).await?;
     let capture = if data.cdc.here {
-        match Capture::start(&options.data_dir, (data, &shards), buses, process).await {
+        match Box::pin(Capture::start(&options.data_dir, data, process)).await {
             Ok(capture) => Some(capture),
             Err(error) => {
                 // The first error is the one to tell.

@@ -22,7 +22,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-pub(crate) use data::{DataFile, Server, SourceFile};
+pub(crate) use data::{DataFile, MysqlFile, Server, ShardFile, SourceFile};
 pub(crate) use edge::{AccessLogFile, address_text};
 pub(crate) use gateway::GatewayFile;
 pub(crate) use report::{Rejected, Wrong};

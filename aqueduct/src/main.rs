@@ -5,6 +5,7 @@ mod access;
 mod admin;
 mod banner;
 mod bind;
+mod capture;
 mod cdc;
 mod check;
 mod cli;

@@ -3,6 +3,7 @@
 #![expect(clippy::cast_precision_loss, reason = "the figures are read by people, to three digits")]
 
 mod cache;
+mod cdc;
 mod clients;
 mod gateway;
 mod levels;
@@ -37,6 +38,8 @@ enum What {
     Netstack(netstack::Args),
     /// A hit beside moka and quick_cache, hit rates, many keys through Redis, a miss storm
     Cache(cache::Args),
+    /// From a commit to the first level of every instance, and how fast a backlog is caught up with
+    Cdc(cdc::Args),
     /// Orders created and moved a second
     Orders(orders::Args),
     /// What one message costs to transcode, beside others that do the same

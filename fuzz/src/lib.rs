@@ -40,7 +40,7 @@ pub use wire_to_json::wire_to_json;
 pub type Check = fn(&[u8]);
 
 /// Every target by the name of its program and its folder in `corpus/`.
-pub const TARGETS: [(&str, Check); 11] = [
+pub const TARGETS: [(&str, Check); 13] = [
     ("json_to_wire", json_to_wire),
     ("wire_to_json", wire_to_json),
     ("template", template),
@@ -52,5 +52,6 @@ pub const TARGETS: [(&str, Check); 11] = [
     ("http2", http2),
     ("token", token),
     ("binlog", binlog),
+    ("feed", feed),
     ("l2", l2),
 ];

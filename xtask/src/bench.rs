@@ -16,6 +16,7 @@ Examples:
   cargo xtask bench gateway -- --help               all options of the harness
   cargo xtask bench netstack
   cargo xtask bench orders
+  cargo xtask bench cdc -- --rows 20000             MariaDB, Redis and NATS must be there: `cargo xtask test` installs them
   cargo xtask bench cache -- --parts hits,rates
   cargo xtask bench transcode")]
 pub(crate) struct Args {
@@ -38,6 +39,8 @@ enum What {
     Cache,
     /// Orders created and moved a second, at the committer and over HTTP
     Orders,
+    /// How long a read of an order takes from each level of the cache
+    Levels,
     /// From a commit to the first level of every instance; catching up with a backlog of a million rows
     Cdc,
     /// What one message costs to transcode, beside others that do the same
@@ -56,8 +59,9 @@ pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
         What::Cache => &["cache"],
         What::Orders => &["orders"],
         What::Cdc => &["cdc"],
+        What::Levels => &["levels"],
         What::Transcode => &["transcode"],
-        What::All => &["gateway", "netstack", "cache", "orders", "transcode"],
+        What::All => &["gateway", "netstack", "cache", "levels", "orders", "cdc", "transcode"],
     };
     steps.run("build", &mut cargo("build --release --package aqueduct-bench"))?;
     for name in names {

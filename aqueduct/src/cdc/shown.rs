@@ -20,11 +20,19 @@ const TOO_FAR: u64 = 10;
 /// The reader and the feed of the moment.
 type Now = Arc<Mutex<Option<(Progress, Gauge)>>>;
 
+/// Whether a capture has checks of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Checks {
+    Here,
+    /// The process has checks of the same servers already.
+    Elsewhere,
+}
+
 /// One source's figures. Clones are the same.
 #[derive(Clone, Debug)]
 pub(super) struct Shown(Now);
 
-struct Checks {
+struct Asked {
     mysql: Check,
     redis: Option<Check>,
     bus: Check,
@@ -32,11 +40,14 @@ struct Checks {
 }
 
 impl Shown {
-    pub(super) fn new(source: &str, level2: bool, bus: Bus, process: &Process) -> Self {
+    pub(super) fn new(source: &str, level2: bool, bus: Bus, (process, checks): (&Process, Checks)) -> Self {
         let now = Now::default();
         collect(process, source.to_owned(), Arc::clone(&now));
+        if checks == Checks::Elsewhere {
+            return Self(now);
+        }
         let check = |what: &str| process.health.check(&format!("{what}/{source}"), OnFailure::Degraded);
-        let checks = Checks {
+        let checks = Asked {
             mysql: check("mysql"),
             redis: level2.then(|| check("redis")),
             bus: check("bus"),
@@ -61,7 +72,7 @@ fn lag(progress: &Progress) -> u64 {
     progress.written().map_or(0, |written| clock::since_epoch().as_secs().saturating_sub(written))
 }
 
-async fn watch(now: Now, bus: Bus, checks: Checks) {
+async fn watch(now: Now, bus: Bus, checks: Asked) {
     let mut ticks = interval(CHECK_EVERY);
     loop {
         ticks.tick().await;

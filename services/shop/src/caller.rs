@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn a_write_answers_with_what_covers_it_and_all_that_was_demanded_before() {
         let caller = Caller::of(&request("0@0-1-42,2@0-1-7")).unwrap();
-        let written = Written { order: Order::default(), token: Token::parse("0@0-1-50").unwrap() };
+        let written = Written { order: Order::default(), token: Token::parse(b"0@0-1-50").unwrap() };
         let answer = caller.answer_to_write(written);
         assert_eq!(answer.metadata().get(TOKEN_HEADER).unwrap(), "0@0-1-50,2@0-1-7");
     }

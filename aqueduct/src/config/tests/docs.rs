@@ -103,6 +103,7 @@ fn the_documentation_shows_every_key_with_its_default() {
 
     let text = whole("# Every key of the whole system's file");
     let (absent, options) = absent_keys(text, "system");
+    // Those of real servers have a page of their own.
     assert_eq!(absent, ["data.mysql", "data.redis", "data.bus", "data.cdc", "data.staleness"]);
     assert_eq!((options.limits, options.timeouts), (Limits::default(), Timeouts::default()));
     let folder = folder(text);
@@ -114,19 +115,23 @@ fn the_documentation_shows_every_key_with_its_default() {
 }
 
 #[test]
-fn the_documentation_shows_every_key_of_real_servers() {
-    let examples = examples();
-    let text = examples.iter().find(|text| text.starts_with("# Every key of `data`")).unwrap();
-    let (absent, _) = absent_keys(text, "system");
-    let of_data: Vec<_> = absent.iter().filter(|key| key.starts_with("data.")).collect();
-    // The other place for a secret.
-    let instead =
-        ["data.mysql.password.env", "data.redis.password.env", "data.bus.password.env", "data.cache_bytes"];
-    assert!(of_data.iter().all(|key| instead.contains(&key.as_str())), "{of_data:?}");
+fn the_page_of_the_data_layer_shows_every_key_with_its_default() {
+    let text = blocks(include_str!("../../../../docs/data.md")).next().unwrap();
     let folder = folder(text);
-    let system = read_system(&folder.path().join("c.yaml")).unwrap();
-    let data = system.data.unwrap();
-    assert_eq!((data.cdc.server_id, data.bus.replicas, data.staleness.as_secs()), (4_200_001, 1, 1));
+    let problems = Problems::default();
+    let root = tree::parse(text, &problems).unwrap();
+    let fields = Value::root(&root, &problems).fields("").unwrap();
+    let data = system::read(fields, Source { base: folder.path(), problems: &problems }).data.unwrap();
+    let absent: Vec<String> =
+        problems.absent.borrow().iter().filter(|key| key.starts_with("data.")).cloned().collect();
+    let mut problems = problems.into_sorted().into_iter();
+    assert!(problems.next().is_none(), "{text}");
+    // Other places for a secret.
+    assert!(absent.iter().all(|key| key.ends_with("password.env")), "{absent:?}");
+    assert_eq!((data.staleness, data.bus.replicas), (std::time::Duration::from_secs(1), 1));
+    let default = super::super::data::CdcFile::default();
+    assert_eq!((data.cdc.here, data.cdc.server_id), (default.here, default.server_id));
+    assert_eq!(data.sources().len(), 2);
 }
 
 proptest! {

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -46,6 +47,7 @@ struct CheckState {
     on_failure: OnFailure,
     ok: bool,
     detail: String,
+    lag: Option<Duration>,
     /// When `ok` last changed.
     since: Instant,
     /// When the owner last reported.
@@ -132,7 +134,16 @@ impl Health {
             let (id, ok, detail) = (state.next, state.joined, "not reported yet".to_owned());
             let name = name.to_owned();
             state.next += 1;
-            state.checks.push(CheckState { id, name, on_failure, ok, detail, since: now, reported: now });
+            state.checks.push(CheckState {
+                id,
+                name,
+                on_failure,
+                ok,
+                detail,
+                lag: None,
+                since: now,
+                reported: now,
+            });
             id
         });
         drop(state);
@@ -177,6 +188,15 @@ impl Check {
     /// The dependency does not work; `detail` says what an operator should know. The probes inside show it, so no secrets.
     pub fn failed(&self, detail: impl Into<String>) {
         self.set(false, detail);
+    }
+
+    /// How far the dependency is behind, for one that can be; probes show it outside, too. `None` is not known.
+    pub fn lag(&self, lag: Option<Duration>) {
+        self.shared.update(|state| {
+            if let Some(check) = state.checks.iter_mut().find(|check| check.id == self.id) {
+                check.lag = lag;
+            }
+        });
     }
 
     /// The dependency is none any more. What is still reported of it is ignored.

@@ -284,14 +284,14 @@ impl<F: Floors> Worker<F> {
     }
 }
 
-/// One floor a key: the last, which is the highest unless a row was created again below its tombstone.
-fn latest(entries: &[Entry]) -> Vec<&Floor> {
+/// One a key: the last, which is the highest unless a row was created again below its tombstone.
+fn latest(entries: &[Entry]) -> Vec<Arc<Change>> {
     // Ordered, so that a simulation does the same in each run.
-    let mut latest: BTreeMap<(&TableName, &Key), &Floor> = BTreeMap::new();
-    for floor in entries.iter().flat_map(|entry| &entry.floors) {
-        let held = latest.entry((&floor.table, &floor.key)).or_insert(floor);
-        if floor.least >= held.least {
-            *held = floor;
+    let mut latest: BTreeMap<(&TableName, &Key), &Arc<Change>> = BTreeMap::new();
+    for change in entries.iter().flat_map(|entry| &entry.floors) {
+        let held = latest.entry((&change.table, &change.key)).or_insert(change);
+        if floor(change) >= floor(held) {
+            *held = change;
         }
     }
     latest.into_values().map(Arc::clone).collect()

@@ -18,7 +18,7 @@ pub struct Probe {
 impl Health {
     /// `/healthz`: `{"status":"ok","checks":{"store":{"ok":true,"since_ms":812,"age_ms":3}}}`, 200 when ready and 503
     /// otherwise. `since_ms` tells how long the check has been so, `age_ms` how long ago its owner last reported, and
-    /// `detail` what there is to say.
+    /// `detail` what there is to say; `lag_ms` how far behind a dependency is that can be.
     pub fn healthz(&self) -> Probe {
         self.checks(true)
     }
@@ -85,6 +85,10 @@ impl CheckState {
         if details && !self.detail.is_empty() {
             json::name(out, "detail");
             json::string(out, &self.detail);
+        }
+        if let Some(lag) = self.lag {
+            json::name(out, "lag_ms");
+            json::integer(out, millis(lag));
         }
         json::name(out, "since_ms");
         json::integer(out, millis(now - self.since));

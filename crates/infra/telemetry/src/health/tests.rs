@@ -83,11 +83,14 @@ async fn the_body_tells_what_and_since_when() {
     tokio::time::advance(Duration::from_millis(30)).await;
     store.ok("3 segments");
     tokio::time::advance(Duration::from_millis(4)).await;
+    let cdc = health.check("cdc", OnFailure::Degraded);
+    cdc.lag(Some(Duration::from_millis(120)));
     let expect = json!({
         "status": "starting",
         "checks": {
             "store": { "ok": true, "detail": "3 segments", "since_ms": 34, "age_ms": 4 },
             "re\"dis": { "ok": false, "detail": "not reported yet", "since_ms": 134, "age_ms": 134 },
+            "cdc": { "ok": false, "detail": "not reported yet", "lag_ms": 120, "since_ms": 0, "age_ms": 0 },
         }
     });
     assert_eq!(body(&health.healthz()), expect);
@@ -96,6 +99,7 @@ async fn the_body_tells_what_and_since_when() {
         "checks": {
             "store": { "ok": true, "since_ms": 34, "age_ms": 4 },
             "re\"dis": { "ok": false, "since_ms": 134, "age_ms": 134 },
+            "cdc": { "ok": false, "lag_ms": 120, "since_ms": 0, "age_ms": 0 },
         }
     });
     assert_eq!(body(&health.healthz_outside()), outside);
