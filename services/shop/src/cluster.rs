@@ -21,7 +21,6 @@ use aqueduct_runtime::{clock, task};
 use aqueduct_shards::{Progress, Route, SHARDS, Shards, TABLES};
 use aqueduct_telemetry::health::{Health, OnFailure};
 use aqueduct_telemetry::metrics::Registry;
-use futures_util::future::try_join_all;
 
 use crate::book::Book;
 use crate::error::OpenError;
@@ -86,7 +85,7 @@ pub async fn prepare(
 ) -> Result<Shards, OpenError> {
     let (shards, _) = Shards::connect(options).await?;
     shards.migrate(schema::MIGRATIONS, progress).await?;
-    try_join_all((0..SHARDS).map(|shard| schema::check(&shards, shard))).await?;
+    shards.check_schema(schema::NEEDED).await?;
     Ok(shards)
 }
 

@@ -34,24 +34,24 @@ fn what_is_wrong_with_the_servers_is_told_at_its_place() {
         &["2:3: data.bus: `bus` is missing: with real servers it is needed"],
     );
     let server = "is no `host:port`, such as `127.0.0.1:4222`";
-    check(change("\"m:4222\"", "m"), &[&format!("4:29: `m` {server}")]);
-    check(change("\"m:4222\"", "\"m:0\""), &[&format!("4:29: `m:0` {server}")]);
+    check(change("\"m:4222\"", "m"), &[&format!("4:30: `m` {server}")]);
+    check(change("\"m:4222\"", "\"m:0\""), &[&format!("4:30: `m:0` {server}")]);
     check(
         change("\"m:4222\"", "\"nats://u:p@m:1\""),
         &[
-            "4:29: `host:port` is wanted here, such as `127.0.0.1:4222`: logins have keys of their own, `user` and `password`",
+            "4:30: `host:port` is wanted here, such as `127.0.0.1:4222`: logins have keys of their own, `user` and `password`",
         ],
     );
     check(change("[\"n:4222\", \"m:4222\"]", "[]"), &["4:19: at least one server is wanted here"]);
     check(change("user: shop, ", ""), &["2:10: `user` is missing: who logs in to the databases"]);
     check(
         change("file: claims.key", "env: NO_SUCH_VARIABLE"),
-        &["3:40: the environment has no variable `NO_SUCH_VARIABLE`"],
+        &["3:38: the environment has no variable `NO_SUCH_VARIABLE`"],
     );
     let cdc = |tables: &str| format!("{DATA}  cdc: {{ tables: [{tables}] }}\n");
-    check(cdc("{ table: orders }"), &["5:26: `database.table` is wanted here, such as `shop_*.orders_*`"]);
+    check(cdc("{ table: orders }"), &["5:28: `database.table` is wanted here, such as `shop_*.orders_*`"]);
     check(
         cdc("{ table: \"a.b`c\" }"),
-        &["5:26: `b`c` is no name: at most 64 letters, digits, `_`, `-` and `$`"],
+        &["5:28: `b`c` is no name: at most 64 letters, digits, `_`, `-` and `$`"],
     );
 }
