@@ -1,7 +1,8 @@
 //! The connections to one server and database: bounded, opened ahead, and thrown away when in doubt.
 //!
 //! The driver's own pool was the alternative. It opens nothing ahead, does not tell waiting from working, runs tasks that nobody
-//! tracks, and a connection whose statement was given up would be waited for in the background instead of closed.
+//! tracks, and a connection whose statement was given up would be waited for in the background instead of closed. `docs/adr/0010-own-database-pools.md`
+//! has the rest.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
