@@ -18,7 +18,7 @@ use crate::stage::transcode::accept::Style;
 use crate::stage::transcode::request::{check_stream_content_type, is_form};
 use crate::stage::{deadline, normalize};
 
-/// What an upstream says over HTTP/2: see [`http2::fuzzing`].
+/// What an upstream says over HTTP/2: to the client's own harness.
 pub fn http2(data: &[u8]) {
     http2::fuzzing::http2(data);
 }

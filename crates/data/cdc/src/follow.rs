@@ -1,6 +1,6 @@
 //! The other end of the bus: applies what the feed told to the caches of this process, and dates it.
 //!
-//! **What was heard, and up to when** is reckoned on this process's own clock. Its [`Heart`](crate::Heart) writes a row in the
+//! **What was heard, and up to when** is reckoned on this process's own clock. Its [`Heart`](crate::heartbeat::Heart) writes a row in the
 //! primary again and again, and remembers when it began to. The change of that row comes back over the bus, in order:
 //! by then everything that was committed before that instant has been applied here, so the instant becomes the first
 //! level's watermark. [`Message::Applied`] says the same of the second level, later.
