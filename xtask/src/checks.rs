@@ -23,9 +23,9 @@ pub(crate) fn all(steps: &mut Steps) -> Result<()> {
     check.current_dir(root()).args(["--log-level", "error", "check", "--hide-inclusion-graph"]);
     steps.run("dependencies", check.args(["bans", "licenses", "sources"]))?;
     steps.run("lints", &mut cargo("clippy --workspace --all-targets -- -D warnings"))?;
-    test::all(steps)?;
     let mut doc = cargo("doc --workspace --no-deps --document-private-items");
-    steps.run("documentation", doc.env("RUSTDOCFLAGS", "-D warnings"))
+    steps.run("documentation", doc.env("RUSTDOCFLAGS", "-D warnings"))?;
+    test::all(steps)
 }
 
 fn packages(steps: &mut Steps) -> Result<()> {

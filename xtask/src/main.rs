@@ -50,7 +50,7 @@ enum Task {
     },
     /// Runs protobuf's conformance suite against the transcoder, as `test` does too
     Conformance,
-    /// Checks all that must hold before a change goes in: format, lints, dependencies, tests, documentation
+    /// Checks all that must hold before a change goes in: format, dependencies, lints, documentation, tests
     Ci,
     /// Takes the figures, in release mode, and writes them to bench/runs
     Bench(bench::Args),
