@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use aqueduct_bus::jetstream::{self, Bus};
 use aqueduct_cache::l2;
-use aqueduct_cdc::feed::{Feed, FeedError, FeedOptions, Floors, KeepFile};
+use aqueduct_cdc::feed::{Feed, FeedError, FeedOptions, Floors, KeepFile, Master};
 use aqueduct_cdc::survey::{self, Pattern};
 use aqueduct_cdc::{Error, FileStore, Key, Options, Reader, TableName, heartbeat};
 use tokio::sync::watch;
@@ -281,6 +281,13 @@ impl Floors for Level2 {
         match &self.0 {
             Some(store) => Floors::mark(store, table, key).await,
             None => Ok(()),
+        }
+    }
+
+    async fn masters(&self) -> Vec<Master> {
+        match &self.0 {
+            Some(store) => Floors::masters(store).await,
+            None => Vec::new(),
         }
     }
 }

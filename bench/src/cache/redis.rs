@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use aqueduct_cache::l2::{Entry, Key, Leased, Options, Plain, Store, Tier, TierError, TierOptions};
-use aqueduct_cache::{Ask, Cache, Loaded};
+use aqueduct_cache::{Ask, Cache, Loaded, Stamp};
 use aqueduct_kit::Scratch;
 use aqueduct_kit::redis::RedisCluster;
 use futures_util::future::join_all;
@@ -101,7 +101,7 @@ async fn fill(store: &Store, pk: &str) -> Result<()> {
         anyhow::bail!("the key {pk} is leased already")
     };
     let hour = Duration::from_hours(1);
-    let entry = Entry { version: 1, data: Some(vec![7; BYTES]), fresh: hour, age: Duration::ZERO };
+    let entry = Entry { version: 1, data: Some(vec![7; BYTES]), fresh: hour, age: Duration::ZERO, master: Stamp::default() };
     store.fill(&key, &token, &entry, hour).await?;
     Ok(())
 }

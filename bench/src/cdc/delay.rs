@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use aqueduct_bus::jetstream::{Bus, Options};
 use aqueduct_cache::{Cache, Loaded};
-use aqueduct_cdc::feed::Epochs;
+use aqueduct_cdc::feed::{Epochs, Master};
 use aqueduct_cdc::follow::{Apply, Beats, Follower};
 use aqueduct_cdc::{Change, EpochBump, KeyPart, Version};
 use aqueduct_kit::process::within;
@@ -52,7 +52,7 @@ impl Apply for Instance {
 
     fn l1(&mut self, _: Instant) {}
 
-    fn l2(&mut self, _: Instant) {}
+    fn l2(&mut self, _: Instant, _: &[Master]) {}
 
     fn lost(&mut self) {}
 }

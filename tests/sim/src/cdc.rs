@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aqueduct_cache::l2;
-use aqueduct_cdc::feed::{Feed, FeedOptions, Floors, Keep, KeepMemory, Kept};
+use aqueduct_cdc::feed::{Feed, FeedOptions, Floors, Keep, KeepMemory, Kept, Master};
 use aqueduct_cdc::{
     Assembler, Change, CheckpointError, EpochBump, Fact, Gtid, Key as CdcKey, KeyPart, Position, Reason,
     Scope, Settling, Sink as _, TableName, Transaction, Version, Xa, Xid,
@@ -308,6 +308,11 @@ impl Floors for Level2 {
     async fn mark(&self, table: &TableName, key: &CdcKey) -> Result<(), l2::Error> {
         let floor = Floors::mark(&self.source.level2, table, key);
         self.write(bus::row(table, key), (u64::MAX, false), floor).await
+    }
+
+    async fn masters(&self) -> Vec<Master> {
+        self.source.awake().await;
+        Floors::masters(&self.source.level2).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aqueduct_cache::l2::{Codec, Epochs, Mode, Tier, TierError, TierOptions};
-use aqueduct_cache::{Ask, Cache, Loaded, Watermarks};
+use aqueduct_cache::{Ask, Cache, Loaded, Stamp, Watermarks};
 use aqueduct_cdc::feed;
 use aqueduct_cdc::follow::{Apply, Beats, Follower};
 use aqueduct_cdc::{Change, EpochBump, Scope};
@@ -252,8 +252,9 @@ impl Apply for Applied {
         self.watermarks.l1(self.source, at);
     }
 
-    fn l2(&mut self, at: Instant) {
-        self.watermarks.l2(self.source, at);
+    fn l2(&mut self, at: Instant, masters: &[feed::Master]) {
+        let masters: Vec<_> = masters.iter().copied().map(Stamp).collect();
+        self.watermarks.l2(self.source, at, &masters);
     }
 
     fn lost(&mut self) {

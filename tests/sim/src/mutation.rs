@@ -13,6 +13,8 @@ pub enum Mutation {
     ToNumber,
     /// All masters of the second level write the same stamp.
     NoStamp,
+    /// The answer of a master that was replaced counts.
+    AnyMaster,
     /// The checkpoint moves on when a transaction is handed over.
     CheckpointBeforeAcknowledge,
     /// The rows of a distributed transaction are told when it is prepared.
@@ -31,6 +33,7 @@ impl Mutation {
             Self::NoLease => Some(l2::Mutation::NoLease),
             Self::ToNumber => Some(l2::Mutation::ToNumber),
             Self::NoStamp => Some(l2::Mutation::NoStamp),
+            Self::AnyMaster => Some(l2::Mutation::AnyMaster),
             _ => None,
         }
     }

@@ -47,7 +47,9 @@ pub(crate) enum Fault {
     StopCdc { source: usize, lasts: Duration },
     /// The master dies, and its replica is promoted.
     Failover { gone: Duration },
-    /// The same, in good order: nothing is lost.
+    /// The master is stopped, its replica promoted; then it goes on, and answers for a while as if nothing had happened.
+    Replaced { gone: Duration, later: Duration, lasts: Duration },
+    /// The same as a failover, in good order: nothing is lost.
     Handover,
     /// Nobody reaches the second level.
     RedisDown { lasts: Duration },
@@ -123,7 +125,7 @@ fn fault(random: &Random, sources: usize, instances: usize) -> Fault {
     let source = usize_of(random.range(0..sources as u64));
     let instance = usize_of(random.range(0..instances as u64));
     let lasts = random.millis(100..2500);
-    match random.range(0..20) {
+    match random.range(0..21) {
         0..3 => {
             let lost =
                 *random.pick(&[Lost::Nothing, Lost::Nothing, Lost::Nothing, Lost::Checkpoint, Lost::Binlog]);
@@ -139,6 +141,7 @@ fn fault(random: &Random, sources: usize, instances: usize) -> Fault {
         13..15 => Fault::Deaf { instance, source, lasts },
         15..18 => Fault::KillInstance { instance },
         18 => Fault::StoreDown { source, lasts },
+        19 => Fault::Replaced { gone: random.millis(0..2500), later: random.millis(0..1500), lasts },
         _ => Fault::Lag { source, lasts },
     }
 }

@@ -94,6 +94,8 @@ impl Node {
 #[derive(Clone)]
 pub(crate) struct Redis {
     shared: Arc<Shared>,
+    /// A client that may still be connected to a master that was replaced.
+    loyal: bool,
 }
 
 struct Shared {
@@ -116,6 +118,16 @@ struct State {
     down: bool,
     /// How long a command takes to get there, and its answer back, at most.
     slow: u64,
+    replaced: Option<Replaced>,
+}
+
+/// A master that was stopped when its replica was promoted.
+struct Replaced {
+    node: Arc<Mutex<Node>>,
+    lua: Interpreter,
+    number: Master,
+    /// It goes on, and does not know it yet.
+    awake: bool,
 }
 
 impl std::fmt::Debug for Redis {
@@ -131,8 +143,10 @@ impl Redis {
         let master = Arc::new(Mutex::new(fresh(random.range(0..7_200_000))));
         let replica = fresh(random.range(0..7_200_000));
         let lua = Interpreter::new(Arc::clone(&master));
-        let state = State { master, number: 0, replica, stream: VecDeque::new(), down: false, slow: SWIFT };
+        let stream = VecDeque::new();
+        let state = State { master, number: 0, replica, stream, down: false, slow: SWIFT, replaced: None };
         Self {
+            loyal: false,
             shared: Arc::new(Shared {
                 history,
                 random,
@@ -142,6 +156,11 @@ impl Redis {
                 bounded,
             }),
         }
+    }
+
+    /// The same servers, as a reader sees them.
+    pub(crate) fn loyal(&self) -> Self {
+        Self { loyal: true, ..self.clone() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -185,10 +204,36 @@ impl Redis {
         let copy = Node { items: master.items.clone(), ahead: old.ahead, ..Node::default() };
         drop(master);
         state.replica = copy;
+        let node = Arc::new(Mutex::new(old));
+        let lua = Interpreter::new(Arc::clone(&node));
+        state.replaced = Some(Replaced { node, lua, number: state.number, awake: false });
         state.number += 1;
         let number = state.number;
         drop(state);
         self.shared.history.fault(format!("master {number} is promoted, its clock {ahead} ms ahead"));
+    }
+
+    /// The master that was replaced answers those who still ask it, or does not any more.
+    pub(crate) fn wake(&self, awake: bool) {
+        if let Some(replaced) = &mut self.state().replaced {
+            replaced.awake = awake;
+        }
+    }
+
+    /// Runs a script at the master that was replaced, if it is awake and the caller asks it.
+    fn eval_replaced(&self, script: &Script, call: &Call) -> Option<Value> {
+        let Shared { history, random, .. } = &*self.shared;
+        let state = self.state();
+        let replaced = state.replaced.as_ref().filter(|replaced| replaced.awake && self.loyal)?;
+        if random.percent(30) {
+            return None;
+        }
+        let node = || replaced.node.lock().unwrap_or_else(PoisonError::into_inner);
+        node().now = history.now();
+        let value = replaced.lua.run(script.text(), call);
+        node().effects.clear();
+        history.note(format!("master {}, which was replaced, answers {}", replaced.number, script.name()));
+        Some(value)
     }
 
     /// Runs a script at the master, now.
@@ -272,7 +317,9 @@ impl Backend for Redis {
             }
             return Err(Error::Uncovered("simulated".to_owned()));
         }
-        let values = calls.iter().map(|call| self.eval(script, call)).collect();
+        let eval =
+            |call: &Call| self.eval_replaced(script, call).unwrap_or_else(|| self.eval(script, call));
+        let values = calls.iter().map(eval).collect();
         sleep(random.millis(0..slow)).await;
         if random.percent(1) && !self.shared.history.is_calm() {
             // Done, but nobody is told.

@@ -71,11 +71,14 @@ impl World {
         history.note(format!("{plan:?}"));
         let redis = Redis::new(seed, plan.bounded, Arc::clone(&history));
         let options = l2::Options::default();
-        let level2 = match mutation.and_then(Mutation::script) {
-            Some(broken) => l2::Store::broken(redis.clone(), options, broken),
-            None => l2::Store::over(redis.clone(), options),
+        let store = |redis: Redis| {
+            let store = match mutation.and_then(Mutation::script) {
+                Some(broken) => l2::Store::broken(redis, options.clone(), broken),
+                None => l2::Store::over(redis, options.clone()),
+            };
+            store.expect("the options can hold together")
         };
-        let level2 = level2.expect("the options can hold together");
+        let (level2, capture) = (store(redis.loyal()), store(redis.clone()));
         let queue_group = mutation == Some(Mutation::QueueGroup);
         let sources = (0..plan.sources).map(|number| {
             let tables = tables_of(number, plan.sources);
@@ -85,7 +88,7 @@ impl World {
             Arc::new(Source::new(
                 number,
                 parts,
-                level2.clone(),
+                capture.clone(),
                 Arc::clone(&history),
                 (seed, &plan, mutation),
             ))
@@ -156,6 +159,16 @@ impl World {
                 sleep(gone).await;
                 self.redis.promote();
                 self.redis.set_down(false);
+            }
+            Fault::Replaced { gone, later, lasts } => {
+                self.redis.die();
+                sleep(gone).await;
+                self.redis.promote();
+                self.redis.set_down(false);
+                sleep(later).await;
+                self.redis.wake(true);
+                sleep(lasts).await;
+                self.redis.wake(false);
             }
             Fault::Handover => self.redis.promote(),
             Fault::RedisDown { lasts } => {

@@ -17,6 +17,10 @@
 //!   plain GET. It also gives the master's clock, by which all ages and deadlines are reckoned; another
 //!   master's clock never meets them, because its entries are misses.
 //!
+//! - **A master that was replaced may not know it yet**: one that was stopped answers the first commands after it goes on as if nothing had
+//!   happened. So who writes the floors also tells which masters have them ([`Store::masters`]), and what another master says is
+//!   not answered unmarked ([`Watermarks::l2`](crate::Watermarks::l2)).
+//!
 //! Keys are `table:pk` ([`Key`]). A lease lies at `{table:pk}:lease`, which hashes to the same slot.
 //!
 //! A [`Tier`] makes of it a loader for [`Cache::get_with`](crate::Cache::get_with), in the table's epoch ([`Epochs`]).
@@ -33,6 +37,7 @@ mod entry;
 mod epochs;
 mod error;
 mod key;
+mod masters;
 mod options;
 mod reply;
 mod script;

@@ -52,6 +52,7 @@ pub mod l2;
 mod lifetime;
 mod many;
 mod mutation;
+mod stamp;
 mod stats;
 mod stripe;
 mod table;
@@ -63,6 +64,7 @@ pub use cache::Cache;
 pub use error::Error;
 #[cfg(feature = "mutations")]
 pub use mutation::Mutation;
+pub use stamp::Stamp;
 pub use stats::Stats;
 pub use watermarks::Watermarks;
 

@@ -1,9 +1,12 @@
 //! Up to which instant invalidations are known to have been applied: what lets an answer go out unmarked.
 
-use crate::lifetime::{Clock, Nanos, nanos};
+use crate::{
+    Stamp,
+    lifetime::{Clock, Nanos, nanos},
+};
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{
             AtomicU64,
             Ordering::{Acquire, Release},
@@ -33,13 +36,23 @@ struct Inner {
     sources: Box<[Source]>,
 }
 
-/// Both as the last instant at which the watermark is still current: one comparison with a clock that was read already is all a hit
+/// What the second level has, and where.
+#[cfg_attr(not(feature = "l2"), allow(dead_code, reason = "only the second level's tiers ask for its masters"))]
+#[derive(Debug, Clone)]
+pub(crate) struct Level2 {
+    /// Everything that was committed before has been applied.
+    pub(crate) at: Instant,
+    /// At these masters.
+    pub(crate) masters: Arc<[Stamp]>,
+}
+
+/// The first as the last instant at which the watermark is still current: one comparison with a clock that was read already is all a hit
 /// pays. 0: nothing is known. A cache line each, since hits on all cores read what the follower writes.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Source {
     l1: AtomicU64,
-    l2: AtomicU64,
+    l2: RwLock<Option<Level2>>,
 }
 
 impl Watermarks {
@@ -60,19 +73,27 @@ impl Watermarks {
     /// All that a source committed before `at` has been applied to the caches in memory. It only goes up. A source that does
     /// not exist is never current, and raising it does nothing.
     pub fn l1(&self, source: usize, at: Instant) {
-        self.raise(source, at, |source| &source.l1);
+        let until = self.inner.clock.nanos_at(at).saturating_add(self.inner.delta);
+        if let Some(source) = self.inner.sources.get(source) {
+            source.l1.fetch_max(until, Release);
+        }
     }
 
-    /// All that a source committed before `at` has been applied to the second level. It only goes up.
-    pub fn l2(&self, source: usize, at: Instant) {
-        self.raise(source, at, |source| &source.l2);
+    /// All that a source committed before `at` has been applied to the second level: `masters` are those that have it, or need not. What
+    /// another one says is not answered unmarked. It only goes up.
+    pub fn l2(&self, source: usize, at: Instant, masters: &[Stamp]) {
+        let Some(source) = self.inner.sources.get(source) else { return };
+        let mut held = source.l2.write().unwrap_or_else(PoisonError::into_inner);
+        if held.as_ref().is_none_or(|held| held.at <= at) {
+            *held = Some(Level2 { at, masters: masters.into() });
+        }
     }
 
     /// Nothing is known any more of a source: a gap in its changes, or a connection that was lost. Flush the caches first.
     pub fn lost(&self, source: usize) {
         if let Some(source) = self.inner.sources.get(source) {
             source.l1.store(0, Release);
-            source.l2.store(0, Release);
+            *source.l2.write().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 
@@ -98,7 +119,11 @@ impl Watermarks {
 
     /// The second level's watermark; `None` when nothing is known.
     pub fn l2_at(&self, source: usize) -> Option<Instant> {
-        self.at(self.inner.sources.get(source).map_or(0, |source| source.l2.load(Acquire)))
+        self.level2(source).map(|level2| level2.at)
+    }
+
+    pub(crate) fn level2(&self, source: usize) -> Option<Level2> {
+        self.inner.sources.get(source)?.l2.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many sources there are.
@@ -121,13 +146,6 @@ impl Watermarks {
     #[inline]
     pub(crate) fn l1_until(&self, source: usize) -> Nanos {
         self.inner.sources.get(source).map_or(0, |source| source.l1.load(Acquire))
-    }
-
-    fn raise(&self, source: usize, at: Instant, which: impl Fn(&Source) -> &AtomicU64) {
-        let until = self.inner.clock.nanos_at(at).saturating_add(self.inner.delta);
-        if let Some(source) = self.inner.sources.get(source) {
-            which(source).fetch_max(until, Release);
-        }
     }
 
     /// The watermark that is current until then.

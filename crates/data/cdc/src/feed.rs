@@ -30,7 +30,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 pub use epochs::Epochs;
 pub use keep::{Keep, KeepFile, KeepMemory, Kept};
-pub use level2::{Floors, NoLevel2};
+pub use level2::{Floors, Master, NoLevel2};
 pub use message::{MAX_PAYLOAD, Malformed, Message, decode, encode};
 pub use pack::key_text;
 #[cfg(feature = "redis")]

@@ -20,7 +20,7 @@ use aqueduct_bus::{Delivery, Record, Subscribe};
 use tokio::time::Instant;
 
 use crate::change::{Change, EpochBump};
-use crate::feed::{self, Epochs, Message};
+use crate::feed::{self, Epochs, Master, Message};
 
 /// What a process does with what it hears of one source. The calls come one after the other and must not block.
 pub trait Apply: Send {
@@ -35,8 +35,8 @@ pub trait Apply: Send {
     fn flush(&mut self);
     /// The first level has everything that was committed before `at`. Only goes up, but for [`Apply::lost`].
     fn l1(&mut self, at: Instant);
-    /// So has the second level.
-    fn l2(&mut self, at: Instant);
+    /// So has the second level, as far as these servers are asked.
+    fn l2(&mut self, at: Instant, masters: &[Master]);
     /// Nothing is known of either any more.
     fn lost(&mut self);
 }
@@ -191,10 +191,10 @@ impl<R: Subscribe, A: Apply> Follower<R, A> {
             Message::Bump { bump, epoch } => self.apply.bump(bump, *epoch),
             Message::Beat { instance, beat } if *instance == self.instance => self.beat(*beat, record.seq),
             Message::Beat { .. } => {}
-            Message::Applied { epoch, seq, epochs } => {
+            Message::Applied { epoch, seq, epochs, masters } => {
                 self.apply.raise(epochs);
                 if *epoch == record.epoch {
-                    self.applied(*seq);
+                    self.applied(*seq, masters);
                 }
             }
         }
@@ -221,7 +221,7 @@ impl<R: Subscribe, A: Apply> Follower<R, A> {
         self.apply.l1(sent);
     }
 
-    fn applied(&mut self, seq: u64) {
+    fn applied(&mut self, seq: u64, masters: &[Master]) {
         let mut at = None;
         while let Some((number, sent)) = self.behind.front().copied()
             && number <= seq
@@ -230,7 +230,7 @@ impl<R: Subscribe, A: Apply> Follower<R, A> {
             self.behind.pop_front();
         }
         if let Some(at) = at {
-            self.apply.l2(at);
+            self.apply.l2(at, masters);
         }
     }
 

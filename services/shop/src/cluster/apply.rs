@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use aqueduct_cdc::feed::Epochs;
+use aqueduct_cache::Stamp;
+use aqueduct_cdc::feed::{Epochs, Master};
 use aqueduct_cdc::follow::Apply;
 use aqueduct_cdc::{Change, EpochBump, KeyPart, Scope, TableName, Version};
 use aqueduct_shards::TABLES;
@@ -74,8 +75,9 @@ impl Apply for Applied {
         self.parts.watermarks.l1(self.source, at);
     }
 
-    fn l2(&mut self, at: Instant) {
-        self.parts.watermarks.l2(self.source, at);
+    fn l2(&mut self, at: Instant, masters: &[Master]) {
+        let masters: Vec<_> = masters.iter().copied().map(Stamp).collect();
+        self.parts.watermarks.l2(self.source, at, &masters);
     }
 
     fn lost(&mut self) {
@@ -179,7 +181,7 @@ mod tests {
     async fn the_marks_are_those_of_its_source() {
         let mut site = site();
         site.applied.l1(Instant::now());
-        site.applied.l2(Instant::now());
+        site.applied.l2(Instant::now(), &[]);
         let current = |site: &Site| {
             [0, 1].map(|source| (site.watermarks.is_current(source), site.watermarks.l2_is_current(source)))
         };

@@ -4,6 +4,7 @@ mod tier;
 
 use std::time::Duration;
 
+use aqueduct_cache::Stamp;
 use aqueduct_cache::l2::{Cluster, Entry, Key, Leased, Mutation, Options, Store, Token};
 use aqueduct_kit::process::within;
 use aqueduct_kit::redis::RedisCluster;
@@ -35,7 +36,7 @@ fn key(pk: &str) -> Key {
 
 fn row(version: u64) -> Entry {
     let data = Some(version.to_string().into_bytes());
-    Entry { version, data, fresh: Duration::from_secs(30), age: Duration::ZERO }
+    Entry { version, data, fresh: Duration::from_secs(30), age: Duration::ZERO, master: Stamp::default() }
 }
 
 async fn token(store: &Store, key: &Key) -> Token {

@@ -39,6 +39,7 @@ fn names(event: &Event) -> Vec<&'static str> {
         What::Saved { source: 1, .. } => "a second database",
         What::Note(text) if text.starts_with("rolled back") => "a distributed rollback",
         What::Note(text) if text.contains("missed") => "a gap",
+        What::Note(text) if text.contains("was replaced") => "a replaced master that answers",
         What::Fault(text) if text.contains("is dead, 0 ") => "a failover without loss",
         What::Fault(text) if text.contains("is dead") => "a failover with loss",
         What::Fault(text) if text.starts_with("KillCdc") && text.contains("Binlog") => "a purged binlog",
@@ -48,7 +49,7 @@ fn names(event: &Event) -> Vec<&'static str> {
         What::Fault(text) => {
             let all =
                 ["KillCdc", "StopCdc", "Handover", "RedisDown", "RedisSlow", "BusDown", "BusReset", "Deaf"];
-            let rest = ["KillInstance", "StoreDown", "Lag"];
+            let rest = ["KillInstance", "StoreDown", "Lag", "Replaced"];
             return all.into_iter().chain(rest).filter(|name| text.starts_with(name)).collect();
         }
         _ => return Vec::new(),
@@ -65,5 +66,5 @@ fn the_seeds_come_everywhere() {
         }
     }
     println!("{seen:#?}");
-    assert_eq!(seen.len(), 38, "{seen:#?}");
+    assert_eq!(seen.len(), 40, "{seen:#?}");
 }

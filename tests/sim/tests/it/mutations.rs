@@ -37,6 +37,11 @@ fn entries_without_a_masters_stamp_are_noticed() {
 }
 
 #[test]
+fn what_a_replaced_master_answers_is_noticed() {
+    check(Mutation::AnyMaster, &[Rule::Current]);
+}
+
+#[test]
 fn a_checkpoint_before_the_acknowledgement_is_noticed() {
     check(Mutation::CheckpointBeforeAcknowledge, &[Rule::Checkpoint]);
     check(Mutation::CheckpointBeforeAcknowledge, &[Rule::NothingLost]);

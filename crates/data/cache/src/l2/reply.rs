@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Value;
 use super::entry::{HEADER, Poison, State, decode};
+use crate::Stamp;
 
 /// What a read found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub enum Found {
     /// The row.
     Live(Entry),
     /// There is no such row, as of this version.
-    Negative(u64),
+    Negative(Entry),
     /// The row has changed: load this version or a later one.
     Floor(u64),
     /// Nothing that counts.
@@ -29,6 +30,8 @@ pub struct Entry {
     pub fresh: Duration,
     /// How long ago its load began.
     pub age: Duration,
+    /// The master that has it. Of what is to be filled in it says nothing.
+    pub master: Stamp,
 }
 
 /// The right to fill a key, for as long as the lease lives.
@@ -149,7 +152,8 @@ fn entry(mut raw: Vec<u8>, now: u64, limit: usize) -> Result<(State, Entry), Vec
     let read: Result<_, Poison> = decode(&raw, limit).map(|stored| {
         let fresh = Duration::from_millis(stored.soft.saturating_sub(now));
         let age = Duration::from_millis(now.saturating_sub(stored.loaded));
-        (stored.state, Entry { version: stored.version, data: None, fresh, age })
+        let master = Stamp::from_hex(stored.stamp.as_bytes()).unwrap_or_default();
+        (stored.state, Entry { version: stored.version, data: None, fresh, age, master })
     });
     let Ok((state, mut entry)) = read else { return Err(raw) };
     if state == State::Live {

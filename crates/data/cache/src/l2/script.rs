@@ -19,6 +19,8 @@ pub enum Mutation {
     NoLease,
     /// A change without a version leaves the lease of the load under way.
     MarkKeepsLease,
+    /// The answer of any master counts, of one that was replaced, too. (No script's promise, but the reader's.)
+    AnyMaster,
 }
 
 impl Mutation {
@@ -33,6 +35,7 @@ impl Mutation {
             ),
             Self::NoLease => ("if held ~= token then", "if false then"),
             Self::MarkKeepsLease => ("write('F', new)\n    redis.call('DEL', KEYS[2])", "write('F', new)"),
+            Self::AnyMaster => ("", ""),
         }
     }
 }
@@ -46,6 +49,7 @@ pub(crate) struct Scripts {
     pub(crate) remove: Script,
     pub(crate) release: Script,
     pub(crate) discard: Script,
+    pub(crate) master: Script,
 }
 
 impl Scripts {
@@ -69,6 +73,7 @@ impl Scripts {
             remove: load("remove", "", include_str!("remove.lua")),
             release: load("release", HEAD, include_str!("release.lua")),
             discard: load("discard", HEAD, include_str!("discard.lua")),
+            master: load("master", HEAD, include_str!("master.lua")),
         }
     }
 }

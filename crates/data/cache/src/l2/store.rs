@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
 use super::entry::{HEADER, State};
+use super::masters::{self, Probes};
 use super::reply::{Reply, filled};
 use super::script::{Mutation, Scripts};
 use super::slow::Counters;
@@ -17,6 +18,7 @@ use super::{
     Backend, Call, Cluster, Entry, Error, Filled, Found, Key, Leased, Options, Script, Slow, Stats, Token,
     Value,
 };
+use crate::Stamp;
 
 /// The second level of the cache. Clones share connections and counters.
 #[derive(Clone)]
@@ -32,6 +34,8 @@ struct Shared {
     /// Makes tokens that no other process makes.
     seed: [u64; 2],
     leases: AtomicU64,
+    probes: Probes,
+    mutation: Option<Mutation>,
 }
 
 impl<B> std::fmt::Debug for Store<B> {
@@ -81,6 +85,8 @@ impl<B: Backend> Store<B> {
             counters: Counters::default(),
             seed: [random.hash_one(0), random.hash_one(1)],
             leases: AtomicU64::new(0),
+            probes: Probes::new(),
+            mutation,
             options,
         };
         Ok(Self { backend, shared: Arc::new(shared) })
@@ -266,6 +272,21 @@ impl<B: Backend> Store<B> {
         self.one(&self.shared.scripts.discard, &[key.name(), &key.lease()], &args).await.map(drop)
     }
 
+    /// The masters that answer now, each once: to be told to readers with what has been written until now
+    /// ([`Watermarks::l2`](crate::Watermarks::l2)). Those that do not answer are missing.
+    pub async fn masters(&self) -> Vec<Stamp> {
+        self.shared.probes.ask(self).await
+    }
+
+    /// Who serves a key; `None` if it is no master (any more).
+    pub(super) async fn master(&self, key: &Key) -> Result<Option<Stamp>, Error> {
+        masters::master(self.one(&self.shared.scripts.master, &[key.name()], &[]).await?)
+    }
+
+    pub(super) fn is_broken(&self, mutation: Mutation) -> bool {
+        cfg!(any(test, feature = "mutations")) && self.shared.mutation == Some(mutation)
+    }
+
     /// What has happened since the start.
     pub fn stats(&self) -> Stats {
         self.shared.counters.stats()
@@ -292,7 +313,7 @@ impl<B: Backend> Store<B> {
     async fn found(&self, key: &Key, reply: Value) -> Result<Found, Error> {
         Ok(match Reply::parse(reply, self.limit()).ok_or(Error::Reply("get"))? {
             Reply::Hit(State::Live, entry) => Found::Live(entry),
-            Reply::Hit(State::Negative, entry) => Found::Negative(entry.version),
+            Reply::Hit(State::Negative, entry) => Found::Negative(entry),
             Reply::Hit(State::Floor, entry) => Found::Floor(entry.version),
             Reply::Miss => Found::Miss,
             Reply::Stamped => {

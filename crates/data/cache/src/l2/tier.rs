@@ -10,7 +10,9 @@ pub use error::TierError;
 pub use options::{Mode, TierOptions};
 pub use stats::TierStats;
 
+use super::script::Mutation;
 use super::{Backend, Cluster, Codec, Entry, Epochs, Error, Found, Key, Leased, Store};
+use crate::watermarks::Level2;
 use crate::{AsOf, Ask, Loaded, Watermarks, lifetime::Clock, lifetime::nanos, stats::count};
 use futures_util::future::join_all;
 use primary::{Backoff, Read};
@@ -86,6 +88,7 @@ impl<V, B> fmt::Debug for Tier<V, B> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reason {
     NotCurrent,
+    Replaced,
     Down,
     Impatient,
 }
@@ -249,34 +252,32 @@ where
             let entry = match answer {
                 Ok(Found::Live(entry)) if !entry.fresh.is_zero() => entry,
                 // It is fresh for as long as it is there; how old it is, only a watermark tells.
-                Ok(Found::Negative(version)) if watermark.is_some() => {
-                    Entry { version, data: None, fresh: Duration::ZERO, age: Duration::ZERO }
-                }
+                Ok(Found::Negative(entry)) if watermark.is_some() => entry,
                 Ok(_) => continue,
                 Err(error) => {
                     self.trouble(&read, &error);
                     continue;
                 }
             };
-            found[place] = self.found(&read, entry, watermark, asked);
+            found[place] = self.found(&read, entry, watermark.as_ref(), asked);
         }
         found
     }
 
-    /// The second level's watermark if it may answer now, `None` if nobody follows; or why it may not.
-    fn usable<F>(&self, read: &Read<F>, source: usize) -> Result<Option<Instant>, Reason> {
+    /// How current the second level is if it may answer now, `None` if nobody follows; or why it may not.
+    fn usable<F>(&self, read: &Read<F>, source: usize) -> Result<Option<Level2>, Reason> {
         let Some(watermarks) = &self.watermarks else {
             // Nobody tells when an announced change has reached it.
             let fresh = read.since.is_some_and(|since| since.elapsed() < Watermarks::DELTA);
             return if fresh { Err(Reason::NotCurrent) } else { self.reachable(read).map(|()| None) };
         };
-        let Some(at) = watermarks.l2_at(source).filter(|at| at.elapsed() < watermarks.delta()) else {
+        let Some(level2) = watermarks.level2(source).filter(|it| it.at.elapsed() < watermarks.delta()) else {
             return Err(Reason::NotCurrent);
         };
-        if read.since.is_some_and(|since| at < since) {
+        if read.since.is_some_and(|since| level2.at < since) {
             return Err(Reason::NotCurrent);
         }
-        self.reachable(read).map(|()| Some(at))
+        self.reachable(read).map(|()| Some(level2))
     }
 
     fn reachable<F>(&self, read: &Read<F>) -> Result<(), Reason> {
@@ -288,7 +289,7 @@ where
     async fn through<E, F, R>(
         &self,
         read: &Read<F>,
-        watermark: Option<Instant>,
+        watermark: Option<Level2>,
     ) -> Result<Loaded<V>, TierError<E>>
     where
         F: Fn(u64) -> R + Send + Sync,
@@ -325,8 +326,11 @@ where
                     sleep(poll.next().min(at_most + Duration::from_millis(1))).await;
                 }
                 Leased::Entry(entry) => {
+                    if self.is_replaced(&entry, watermark.as_ref()) {
+                        return self.pass_by(read, Reason::Replaced, None).await;
+                    }
                     let version = entry.version;
-                    if let Some(found) = self.found(read, entry, watermark, asked) {
+                    if let Some(found) = self.found(read, entry, watermark.as_ref(), asked) {
                         return Ok(found);
                     }
                     amended += 1;
@@ -351,19 +355,25 @@ where
         &self,
         read: &Read<F>,
         entry: Entry,
-        watermark: Option<Instant>,
+        watermark: Option<&Level2>,
         asked: Instant,
     ) -> Option<Loaded<V>> {
-        if entry.version < read.least {
+        if entry.version < read.least || self.is_replaced(&entry, watermark) {
             return None;
         }
-        let at = watermark.or_else(|| asked.checked_sub(entry.age)).unwrap_or(asked);
+        let at = watermark.map(|level2| level2.at).or_else(|| asked.checked_sub(entry.age)).unwrap_or(asked);
         let value = match entry.data {
             Some(bytes) => Some(self.codec.decode(bytes)?),
             None => None,
         };
         count(&self.counters.hits);
         Some(Loaded { version: self.shown(entry.version), value, as_of: AsOf::Since(at) })
+    }
+
+    /// Whether the master that answered is none of those that are known to have the floors up to the watermark.
+    fn is_replaced(&self, entry: &Entry, watermark: Option<&Level2>) -> bool {
+        let replaced = watermark.is_some_and(|level2| !level2.masters.contains(&entry.master));
+        replaced && !self.store.is_broken(Mutation::AnyMaster)
     }
 
     /// An entry past its soft deadline as a stale answer, if it may be one.
@@ -416,6 +426,7 @@ where
     {
         count(match reason {
             Reason::NotCurrent => &self.counters.not_current,
+            Reason::Replaced => &self.counters.replaced,
             Reason::Down => &self.counters.down,
             Reason::Impatient => &self.counters.impatient,
         });

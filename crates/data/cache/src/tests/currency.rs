@@ -207,7 +207,7 @@ impl Sim {
                         let event = world.events[world.applied];
                         world.applied += 1;
                         if let Some(at) = world.apply(event) {
-                            self.watermarks.l2(0, at);
+                            self.watermarks.l2(0, at, &[]);
                         }
                     }
                 }

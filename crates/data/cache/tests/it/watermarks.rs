@@ -33,7 +33,7 @@ async fn a_watermark_only_goes_up_until_it_is_lost() {
     let now = Instant::now();
     watermarks.l1(0, now);
     watermarks.l1(0, now - DELTA);
-    watermarks.l2(0, now - DELTA / 2);
+    watermarks.l2(0, now - DELTA / 2, &[]);
     assert_eq!((watermarks.lag(0), watermarks.l2_lag(0)), (Some(seconds(0.0)), Some(seconds(0.5))));
     assert_eq!(watermarks.l2_at(0), Some(now - DELTA / 2));
     advance(0.6).await;

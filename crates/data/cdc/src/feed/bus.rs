@@ -8,7 +8,7 @@ use aqueduct_bus::Publish;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::keep::{Keep, Kept};
-use super::level2::{Entry, Level2, Place};
+use super::level2::{Entry, Level2, Master, Place};
 use super::message::Message;
 use super::pack::{self, Packed};
 use super::{FeedError, FeedOptions, Stats};
@@ -82,9 +82,9 @@ impl<B: Publish, K: Keep> Bus<B, K> {
                 () = self.level2.announceable(), if self.kept.pending.is_empty() => {}
             }
             if self.kept.pending.is_empty()
-                && let Some(place) = self.level2.announcement()
+                && let Some((place, masters)) = self.level2.announcement()
             {
-                self.announce(place).await?;
+                self.announce(place, masters).await?;
             }
         }
     }
@@ -196,12 +196,12 @@ impl<B: Publish, K: Keep> Bus<B, K> {
         Ok(blocking(&self.keep, move |keep| keep.save(&kept)).await?)
     }
 
-    async fn announce(&mut self, place: Place) -> Result<(), FeedError> {
+    async fn announce(&mut self, place: Place, masters: Vec<Master>) -> Result<(), FeedError> {
         let Place { epoch, seq } = place;
         if epoch != self.publish.epoch() {
             return Ok(());
         }
-        let message = Message::Applied { epoch, seq, epochs: self.kept.epochs.clone() };
+        let message = Message::Applied { epoch, seq, epochs: self.kept.epochs.clone(), masters };
         let (id, draft) = pack::lone(&message, format!("applied/{seq}"), &self.options);
         self.publish_all(&[Packed { id, draft, ..Packed::default() }]).await.map(drop)
     }

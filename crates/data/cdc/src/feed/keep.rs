@@ -78,7 +78,7 @@ fn file(kept: &Kept) -> Vec<u8> {
         let bump = EpochBump { scope: Scope::Table(Arc::clone(table)), reason: Reason::BigTransaction };
         Message::Bump { bump, epoch: 0 }
     });
-    let epochs = Message::Applied { epoch: 0, seq: 0, epochs: kept.epochs.clone() };
+    let epochs = Message::Applied { epoch: 0, seq: 0, epochs: kept.epochs.clone(), masters: Vec::new() };
     let messages: Vec<_> = std::iter::once(epochs).chain(pending).collect();
     let body = message::encode(&messages);
     [HEAD, b"\n", format!("{:x}", Sha256::digest(&body)).as_bytes(), b"\n", &body].concat()

@@ -18,6 +18,9 @@ use crate::change::{Change, Key, TableName, Version};
 /// Floors that are brought to the second level before the queue is looked at again.
 const AT_ONCE: usize = 2048;
 
+/// A server of the second level: the replication id of a master.
+pub type Master = [u8; 20];
+
 /// The second level, as far as a feed needs it. Everything may be repeated, and is until it succeeds.
 pub trait Floors: Send + Sync {
     /// Why it was not done, or may not have been.
@@ -41,6 +44,10 @@ pub trait Floors: Send + Sync {
 
     /// The row, of a table without versions, has changed: what is there goes, and so does what is being loaded.
     fn mark(&self, table: &TableName, key: &Key) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// The servers that answer now: those have what has been written until now. A reader does not believe others, which may have been
+    /// replaced without knowing it.
+    fn masters(&self) -> impl Future<Output = Vec<Master>> + Send;
 }
 
 /// For those who have no second level.
@@ -60,6 +67,10 @@ impl Floors for NoLevel2 {
 
     async fn mark(&self, _: &TableName, _: &Key) -> Result<(), Infallible> {
         Ok(())
+    }
+
+    async fn masters(&self) -> Vec<Master> {
+        Vec::new()
     }
 }
 
@@ -96,8 +107,8 @@ struct State {
     queue: VecDeque<Entry>,
     /// In the queue and under way.
     floors: usize,
-    /// Up to where the second level has everything, if a beat in it was not yet answered.
-    announcement: Option<Place>,
+    /// Up to where which servers have everything, if a beat in it was not yet answered.
+    announcement: Option<(Place, Vec<Master>)>,
     closed: bool,
 }
 
@@ -181,7 +192,7 @@ impl Level2 {
         }
     }
 
-    pub(crate) fn announcement(&self) -> Option<Place> {
+    pub(crate) fn announcement(&self) -> Option<(Place, Vec<Master>)> {
         self.lock().announcement.take()
     }
 
@@ -206,15 +217,15 @@ impl Level2 {
         }
     }
 
-    fn done(&self, entries: &[Entry]) {
+    fn done(&self, entries: &[Entry], masters: Option<Vec<Master>>) {
         let mut state = self.lock();
         state.floors -= entries.iter().map(|entry| entry.floors.len()).sum::<usize>();
         self.gauge().queue.store(state.floors as u64, Relaxed);
         if let Some(last) = entries.last() {
             self.gauge().settled.store(last.settles, Relaxed);
         }
-        if entries.iter().any(|entry| entry.beat) {
-            state.announcement = entries.iter().rev().find_map(|entry| entry.place);
+        if let Some(masters) = masters {
+            state.announcement = entries.iter().rev().find_map(|entry| entry.place).map(|place| (place, masters));
             self.applied.notify_one();
         }
     }
@@ -242,7 +253,12 @@ impl<F: Floors> Worker<F> {
                 return;
             }
             self.bring(latest(&entries)).await;
-            self.level2.done(&entries);
+            // Only after all floors are there.
+            let masters = match entries.iter().any(|entry| entry.beat) {
+                true => Some(self.floors.masters().await),
+                false => None,
+            };
+            self.level2.done(&entries, masters);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::epochs::Epochs;
+use super::level2::Master;
 use crate::change::{Change, EpochBump, Key, KeyPart, Reason, Scope, TableName, Version};
 
 /// The longest payload that is read.
@@ -45,6 +46,8 @@ pub enum Message {
         seq: u64,
         /// The tables' epochs by now: all of them, for those who missed a bump.
         epochs: Epochs,
+        /// The servers that have them.
+        masters: Vec<Master>,
     },
 }
 
@@ -97,7 +100,7 @@ pub(crate) fn add(message: &Message, out: &mut Vec<u8>) {
             number(*instance, out);
             number(*beat, out);
         }
-        Message::Applied { epoch, seq, epochs } => {
+        Message::Applied { epoch, seq, epochs, masters } => {
             out.push(4);
             number(*epoch, out);
             number(*seq, out);
@@ -107,6 +110,8 @@ pub(crate) fn add(message: &Message, out: &mut Vec<u8>) {
                 table(name, out);
                 number(epoch, out);
             }
+            number(masters.len() as u64, out);
+            masters.iter().for_each(|master| out.extend_from_slice(master));
         }
     }
 }
@@ -211,7 +216,7 @@ impl<'a> Input<'a> {
             3 => Message::Beat { instance: self.number()?, beat: self.number()? },
             4 => {
                 let (epoch, seq) = (self.number()?, self.number()?);
-                Message::Applied { epoch, seq, epochs: self.epochs()? }
+                Message::Applied { epoch, seq, epochs: self.epochs()?, masters: self.masters()? }
             }
             _ => return Err(Malformed("an unknown message")),
         })
@@ -257,6 +262,14 @@ impl<'a> Input<'a> {
             before = Some(name);
         }
         Ok(epochs)
+    }
+
+    fn masters(&mut self) -> Result<Vec<Master>, Malformed> {
+        let bytes = usize::try_from(self.number()?).ok().and_then(|count| count.checked_mul(size_of::<Master>()));
+        let split = bytes.and_then(|bytes| self.rest.split_at_checked(bytes));
+        let (masters, rest) = split.ok_or(Malformed("it is cut short"))?;
+        self.rest = rest;
+        Ok(masters.as_chunks().0.to_vec())
     }
 
     fn table(&mut self) -> Result<Arc<TableName>, Malformed> {

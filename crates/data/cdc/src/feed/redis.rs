@@ -2,7 +2,7 @@
 
 use aqueduct_cache::l2::{Backend, Error, Key as L2Key, Store};
 
-use super::{Floors, key_text};
+use super::{Floors, Master, key_text};
 use crate::change::{Key, TableName};
 
 /// The name of a row in the second level: `database.table:key`, the key as [`key_text`] writes it. Those who fill in must use the same.
@@ -30,5 +30,9 @@ impl<B: Backend> Floors for Store<B> {
     async fn mark(&self, table: &TableName, key: &Key) -> Result<(), Error> {
         let Ok(key) = l2_key(table, key) else { return Ok(()) };
         Self::mark(self, &key).await
+    }
+
+    async fn masters(&self) -> Vec<Master> {
+        Self::masters(self).await.into_iter().map(|stamp| stamp.0).collect()
     }
 }

@@ -54,6 +54,9 @@ impl Memory {
     }
 }
 
+/// The server that has them.
+const MASTER: Master = [7; 20];
+
 impl Floors for Memory {
     type Error = &'static str;
 
@@ -67,6 +70,10 @@ impl Floors for Memory {
 
     async fn mark(&self, table: &TableName, key: &Key) -> Result<(), &'static str> {
         self.put(table, key, (0, false))
+    }
+
+    async fn masters(&self) -> Vec<Master> {
+        vec![MASTER]
     }
 }
 
@@ -126,7 +133,10 @@ impl Site {
 
     async fn applied(&mut self) -> (u64, Epochs) {
         self.find(|_, message| match message {
-            Message::Applied { seq, epochs, .. } => Some((*seq, epochs.clone())),
+            Message::Applied { seq, epochs, masters, .. } => {
+                assert_eq!(masters, &[MASTER]);
+                Some((*seq, epochs.clone()))
+            }
             _ => None,
         })
         .await
@@ -308,12 +318,13 @@ fn any_message() -> impl Strategy<Value = Message> {
         .prop_map(|(scope, reason, epoch)| Message::Bump { bump: EpochBump { scope, reason }, epoch });
     let beat = any::<[u64; 2]>().prop_map(|[instance, beat]| Message::Beat { instance, beat });
     let tables = prop::collection::vec((any_name(), any::<u64>()), 0..4);
-    let applied = (any::<[u64; 3]>(), tables).prop_map(|([epoch, seq, all], tables)| {
+    let masters = prop::collection::vec(any::<Master>(), 0..4);
+    let applied = (any::<[u64; 3]>(), tables, masters).prop_map(|([epoch, seq, all], tables, masters)| {
         let mut epochs = Epochs::new(all);
         for (table, epoch) in &tables {
             epochs.raise_table(table, *epoch);
         }
-        Message::Applied { epoch, seq, epochs }
+        Message::Applied { epoch, seq, epochs, masters }
     });
     prop_oneof![change, bump, beat, applied]
 }

@@ -41,7 +41,8 @@ impl Apply for Tell {
     fn l1(&mut self, at: Instant) {
         self.0.push(Did::L1(at));
     }
-    fn l2(&mut self, at: Instant) {
+    fn l2(&mut self, at: Instant, masters: &[Master]) {
+        assert_eq!(masters, &[MASTER]);
         self.0.push(Did::L2(at));
     }
     fn lost(&mut self) {
@@ -50,6 +51,7 @@ impl Apply for Tell {
 }
 
 const ME: u64 = 42;
+const MASTER: Master = [7; 20];
 
 struct Site {
     follower: Follower<aqueduct_bus::Reader, Tell>,
@@ -110,7 +112,7 @@ fn beat(beat: u64) -> Message {
 }
 
 fn applied(epoch: u64, seq: u64) -> Message {
-    Message::Applied { epoch, seq, epochs: Epochs::new(5) }
+    Message::Applied { epoch, seq, epochs: Epochs::new(5), masters: vec![MASTER] }
 }
 
 #[tokio::test(start_paused = true)]

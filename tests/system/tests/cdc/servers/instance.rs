@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aqueduct_bus::jetstream::{Bus, Options};
-use aqueduct_cdc::feed::Epochs;
+use aqueduct_cdc::feed::{Epochs, Master};
 use aqueduct_cdc::follow::{Apply, Beats, Follower};
 use aqueduct_cdc::heartbeat::{Heart, HeartOptions};
 use aqueduct_cdc::{Change, EpochBump, KeyPart};
@@ -37,7 +37,7 @@ impl Apply for Tell {
     fn l1(&mut self, at: Instant) {
         self.0.send_modify(|known| known.l1 = known.l1.max(Some(at)));
     }
-    fn l2(&mut self, at: Instant) {
+    fn l2(&mut self, at: Instant, _: &[Master]) {
         self.0.send_modify(|known| known.l2 = known.l2.max(Some(at)));
     }
     fn lost(&mut self) {

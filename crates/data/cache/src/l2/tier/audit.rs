@@ -19,7 +19,7 @@ where
             Found::Live(entry) => {
                 Cached { version: inner.shown(entry.version), value: Some(inner.codec.decode(entry.data?)?) }
             }
-            Found::Negative(version) => Cached { version: inner.shown(version), value: None },
+            Found::Negative(entry) => Cached { version: inner.shown(entry.version), value: None },
             Found::Floor(_) | Found::Miss => return None,
         })
     }

@@ -2,7 +2,7 @@
 
 use super::{Inner, Mode, PARTS, TierError};
 use crate::l2::{Backend, Entry, Filled, Key, Refused, Token};
-use crate::{AsOf, Loaded, stats::count};
+use crate::{AsOf, Loaded, Stamp, stats::count};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -113,7 +113,7 @@ where
     ) -> Result<Filled, crate::l2::Error> {
         let data = loaded.value.as_ref().map(|value| self.codec.encode(value));
         let fresh = if data.is_some() { self.options.fresh } else { self.options.negative };
-        let entry = Entry { version: loaded.version, data, fresh, age: began.elapsed() };
+        let entry = Entry { version: loaded.version, data, fresh, age: began.elapsed(), master: Stamp::default() };
         let ttl = if entry.data.is_some() { self.options.hard.saturating_sub(entry.age) } else { fresh };
         match self.options.mode {
             Mode::Exact => self.store.fill(key, token, &entry, ttl).await,

@@ -23,6 +23,8 @@ pub struct TierStats {
     pub refused: u64,
     /// Loads that passed the second level by because it was not current.
     pub not_current: u64,
+    /// Loads that passed it by because the master that answered is not known to have all floors: it was replaced, or is new.
+    pub replaced: u64,
     /// Loads that passed it by because it did not answer, or had not a moment ago.
     pub down: u64,
     /// Loads that passed it by because another's load did not come to an end.
@@ -56,6 +58,7 @@ counters!(
     fills,
     refused,
     not_current,
+    replaced,
     down,
     impatient,
     overloaded,

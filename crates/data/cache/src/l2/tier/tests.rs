@@ -4,7 +4,7 @@ mod master;
 
 use super::{Mode, Tier, TierError, TierOptions};
 use crate::l2::{Codec, Entry, Epochs, Found, Key, Leased, Options, Plain, Store};
-use crate::{AsOf, Ask, Loaded, Watermarks};
+use crate::{AsOf, Ask, Loaded, Stamp, Watermarks};
 use master::{Health, Master};
 use std::{
     sync::{
@@ -75,7 +75,7 @@ impl World {
         let (watermarks, epochs) = (Watermarks::new(1, Watermarks::DELTA), Epochs::new());
         let table = ("orders", Plain, options);
         let tier = Tier::following(store.clone(), table, watermarks.clone(), epochs.clone()).unwrap();
-        watermarks.l2(0, Instant::now());
+        watermarks.l2(0, Instant::now(), &[Master::stamp()]);
         Self { master, store, watermarks, epochs, tier, primary: Primary::at(1) }
     }
 
@@ -94,7 +94,7 @@ impl World {
 
     async fn advance(&self, seconds: f64) {
         tokio::time::advance(Duration::from_secs_f64(seconds)).await;
-        self.watermarks.l2(0, Instant::now());
+        self.watermarks.l2(0, Instant::now(), &[Master::stamp()]);
     }
 }
 
@@ -198,7 +198,7 @@ async fn an_absent_row_below_a_floor_is_believed_only_when_it_stays_absent() {
     let absent = world.load(ANY).await.unwrap();
     assert_eq!((absent.version, absent.value), (5, None));
     assert!(began.elapsed() >= TierOptions::default().visible_lag);
-    assert_eq!(world.found().await, Found::Negative(5));
+    assert!(matches!(world.found().await, Found::Negative(entry) if entry.version == 5));
 }
 
 #[tokio::test(start_paused = true)]
@@ -396,10 +396,28 @@ impl Codec<Row> for Numbers {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_master_says_that_was_replaced_is_read_at_the_primary() {
+    let world = World::new();
+    world.load(ANY).await.unwrap();
+    assert!(matches!(world.load(ANY).await.unwrap().as_of, AsOf::Since(_)));
+    world.primary.version.store(2, SeqCst);
+    // Its successor has the floor.
+    world.watermarks.l2(0, Instant::now(), &[Stamp([1; 20])]);
+    assert_eq!(world.load(ANY).await.unwrap(), read(2, AsOf::Load));
+    let rows = [("7".to_owned(), 0, ANY)];
+    let many = world.tier.load_many(&rows, |_, _| world.primary.read()).await;
+    assert_eq!(many.into_iter().next().unwrap().unwrap(), read(2, AsOf::Load));
+    assert_eq!(world.tier.stats().replaced, 2);
+    world.watermarks.l2(0, Instant::now(), &[Stamp([1; 20]), Master::stamp()]);
+    assert!(matches!(world.load(ANY).await.unwrap().as_of, AsOf::Since(_)), "of two sources one may know it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn bytes_that_are_no_row_are_taken_out_and_their_version_stays_known() {
     let world = World::new();
     let Leased::Load { token, .. } = world.store.lease(&key()).await.unwrap() else { panic!("no lease") };
-    let entry = Entry { version: 3, data: Some(b"not digits".to_vec()), fresh: TTL, age: Duration::ZERO };
+    let data = Some(b"not digits".to_vec());
+    let entry = Entry { version: 3, data, fresh: TTL, age: Duration::ZERO, master: Stamp::default() };
     world.store.fill(&key(), &token, &entry, TTL).await.unwrap();
     let tier = Tier::new(world.store.clone(), "orders", Numbers, TierOptions::default()).unwrap();
     world.primary.version.store(4, SeqCst);

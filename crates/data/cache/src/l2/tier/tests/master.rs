@@ -1,6 +1,7 @@
 //! A back end in memory that does what the scripts say, in Rust. That the scripts do so too is for the tests with a real Redis to show,
 //! and for the simulation, which runs their text.
 
+use crate::Stamp;
 use crate::l2::{Backend, Call, Error, Script, State, Stored, Value, decode};
 use std::{
     collections::HashMap,
@@ -51,6 +52,11 @@ impl Master {
 
     pub(super) fn commands(&self) -> usize {
         self.keys().commands
+    }
+
+    /// Its replication id.
+    pub(super) fn stamp() -> Stamp {
+        Stamp::from_hex(STAMP.as_bytes()).expect("hex digits")
     }
 
     fn now(&self) -> u64 {
