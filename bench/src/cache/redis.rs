@@ -101,7 +101,13 @@ async fn fill(store: &Store, pk: &str) -> Result<()> {
         anyhow::bail!("the key {pk} is leased already")
     };
     let hour = Duration::from_hours(1);
-    let entry = Entry { version: 1, data: Some(vec![7; BYTES]), fresh: hour, age: Duration::ZERO, master: Stamp::default() };
+    let entry = Entry {
+        version: 1,
+        data: Some(vec![7; BYTES]),
+        fresh: hour,
+        age: Duration::ZERO,
+        master: Stamp::default(),
+    };
     store.fill(&key, &token, &entry, hour).await?;
     Ok(())
 }

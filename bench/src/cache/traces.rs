@@ -66,6 +66,10 @@ pub(super) fn all(entries: u64) -> Vec<(&'static str, Vec<u64>)> {
     // A loop that does not fit, which is what LRU is worst at.
     let looped = beside(&|n| n % (entries * 2));
     let alone: Vec<u64> = (0..reads).map(|n| n % (entries * 3 / 2)).collect();
+    let first = reads / 5;
+    let after: Vec<u64> =
+        (0..first).map(|n| (1 << 40) + n).chain((first..reads).map(|n| n % (entries * 9 / 10))).collect();
+    let hardly: Vec<u64> = (0..reads).map(|n| n % (entries * 11 / 10)).collect();
     // New keys come, and the newest are read most.
     let recent: Vec<u64> =
         (0..reads).zip(&usual).map(|(n, back)| (n / 8 + u64::from(KEYS)).saturating_sub(*back)).collect();
@@ -84,6 +88,8 @@ pub(super) fn all(entries: u64) -> Vec<(&'static str, Vec<u64>)> {
         ("Zipf 0.99, every third read a key seen once", scanned),
         ("Zipf 0.99, every third read in a loop of twice the capacity", looped),
         ("a loop of 1.5 times the capacity", alone),
+        ("a loop of 1.1 times the capacity", hardly),
+        ("a loop that fits, after keys that never come again", after),
         ("the newest are read most", recent),
         ("popularity changes ten times", shifting),
         ("all of these in turn", mixed),

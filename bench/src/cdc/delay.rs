@@ -36,7 +36,8 @@ impl Apply for Instance {
         };
         self.cache.fence(id, floor);
         let now = Instant::now();
-        self.fenced.lock().unwrap_or_else(PoisonError::into_inner).insert((*id, version), now);
+        // A capture that was started again tells some changes twice.
+        self.fenced.lock().unwrap_or_else(PoisonError::into_inner).entry((*id, version)).or_insert(now);
         self.count.send_modify(|count| *count += 1);
     }
 
@@ -101,10 +102,14 @@ pub(super) async fn measure(site: &Site, writers: u32, instances: u32, time: Dur
         commits.extend(writer.await.context("a writer panicked")??);
     }
     let per_second = commits.len() as f64 / start.elapsed().as_secs_f64();
-    let count = commits.len() as u64;
-    for (_, _, counted) in &all {
+    for (_, fenced, counted) in &all {
         let mut counted = counted.clone();
-        let heard = timeout(within(60), counted.wait_for(|heard| *heard >= count)).await;
+        // The last one is the most likely to be missing.
+        let all = |_: &u64| {
+            let fenced = fenced.lock().unwrap_or_else(PoisonError::into_inner);
+            commits.iter().rev().all(|(key, _, _)| fenced.contains_key(key))
+        };
+        let heard = timeout(within(60), counted.wait_for(all)).await;
         ensure!(heard.is_ok_and(|heard| heard.is_ok()), "an instance did not hear of all commits");
     }
     drop(capture);

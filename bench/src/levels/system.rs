@@ -24,6 +24,7 @@ impl Servers {
         let scratch = Scratch::new("bench-levels");
         let primary = MariaDb::start(&scratch)?;
         let replica = primary.replica(&scratch)?;
+        replica.sql("SET GLOBAL read_only=1")?;
         let redis = RedisCluster::start(&scratch)?;
         let nats = Nats::start(&scratch)?;
         for shard in 0..4 {

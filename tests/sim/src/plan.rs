@@ -47,8 +47,9 @@ pub(crate) enum Fault {
     StopCdc { source: usize, lasts: Duration },
     /// The master dies, and its replica is promoted.
     Failover { gone: Duration },
-    /// The master is stopped, its replica promoted; then it goes on, and answers for a while as if nothing had happened.
-    Replaced { gone: Duration, later: Duration, lasts: Duration },
+    /// The master is stopped, its replica promoted; then it goes on, and answers for a while as if nothing had happened. An
+    /// instance is started again meanwhile, and has no floors of its own.
+    Replaced { gone: Duration, later: Duration, lasts: Duration, instance: usize },
     /// The same as a failover, in good order: nothing is lost.
     Handover,
     /// Nobody reaches the second level.
@@ -141,7 +142,10 @@ fn fault(random: &Random, sources: usize, instances: usize) -> Fault {
         13..15 => Fault::Deaf { instance, source, lasts },
         15..18 => Fault::KillInstance { instance },
         18 => Fault::StoreDown { source, lasts },
-        19 => Fault::Replaced { gone: random.millis(0..2500), later: random.millis(0..1500), lasts },
+        19 => {
+            let (gone, later) = (random.millis(0..2000), random.millis(0..1000));
+            Fault::Replaced { gone, later, lasts, instance }
+        }
         _ => Fault::Lag { source, lasts },
     }
 }

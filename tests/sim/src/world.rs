@@ -160,11 +160,12 @@ impl World {
                 self.redis.promote();
                 self.redis.set_down(false);
             }
-            Fault::Replaced { gone, later, lasts } => {
+            Fault::Replaced { gone, later, lasts, instance } => {
                 self.redis.die();
                 sleep(gone).await;
                 self.redis.promote();
                 self.redis.set_down(false);
+                self.restart(instance);
                 sleep(later).await;
                 self.redis.wake(true);
                 sleep(lasts).await;
@@ -190,11 +191,7 @@ impl World {
             Fault::Deaf { instance, source, lasts } => {
                 self.sources[source].bus.pause(instance, Instant::now() + lasts);
             }
-            Fault::KillInstance { instance } => {
-                let new = Instance::start(&self, instance);
-                let old = std::mem::replace(&mut self.instances()[instance], new);
-                drop(old);
-            }
+            Fault::KillInstance { instance } => self.restart(instance),
             Fault::StoreDown { source, lasts } => {
                 self.sources[source].store.set_down(true);
                 sleep(lasts).await;
@@ -205,6 +202,12 @@ impl World {
                     Some(Instant::now() + lasts);
             }
         }
+    }
+
+    fn restart(self: &Arc<Self>, instance: usize) {
+        let new = Instance::start(self, instance);
+        let old = std::mem::replace(&mut self.instances()[instance], new);
+        drop(old);
     }
 
     async fn kill_cdc(&self, source: usize, gone: Duration, lost: Lost) {

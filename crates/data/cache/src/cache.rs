@@ -220,6 +220,7 @@ where
         let Inner { table, counters, .. } = &*self.inner;
         Stats {
             evictions: table.evictions(),
+            turned_away: table.turned_away(),
             entries: table.len(),
             bytes: table.bytes(),
             ..counters.snapshot()

@@ -10,7 +10,7 @@ use crate::{
     mutation::Mutation,
     stats::count,
     stripe::Stripe,
-    table::{Entry, Evicted},
+    table::{Charge, Entry, Evicted},
 };
 use std::{
     fmt,
@@ -183,7 +183,7 @@ where
             count(&self.counters.refused_fills);
             return Ok(loaded);
         }
-        let Some(weight) = Self::weight(heap) else { return Ok(loaded) };
+        let Some(charge) = Self::charge(heap) else { return Ok(loaded) };
         let Some(Kept { began, at_most }) = self.keep(stripe, key, departure, loaded.as_of) else {
             count(&self.counters.unkept_fills);
             return Ok(loaded);
@@ -199,7 +199,7 @@ where
             retry: 0,
             // The epoch of the load's beginning: should a flush come right now, readers see that the entry is void.
             epoch: if forgetful { self.epoch() } else { departure.epoch },
-            weight,
+            charge,
         };
         self.table.insert(key.clone(), entry, displaced);
         Ok(loaded)
@@ -252,8 +252,9 @@ where
     }
 
     /// The charge for an entry; `None` from 4 GiB on, which is not kept.
-    fn weight(heap: usize) -> Option<u32> {
-        u32::try_from(crate::table::Table::<K, V>::OVERHEAD.checked_add(u64::try_from(heap).ok()?)?).ok()
+    fn charge(heap: usize) -> Option<Charge> {
+        let bytes = crate::table::Table::<K, V>::OVERHEAD.checked_add(u64::try_from(heap).ok()?)?;
+        u32::try_from(bytes).ok().map(Charge::new)
     }
 
     /// After a failed refresh: the stale entry stays as it is, but is not refreshed again at once. Under the stripe's

@@ -40,6 +40,7 @@
 //! # Ok(()) }
 //! ```
 
+mod admission;
 mod answer;
 pub mod audit;
 mod builder;

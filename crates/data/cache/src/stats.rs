@@ -27,6 +27,9 @@ pub struct Stats {
     pub refused_fills: u64,
     /// Loads whose result was answered but not kept: a lower level's stale answer, or a change that may concern it has no floor.
     pub unkept_fills: u64,
+    /// Loads whose result was answered but not kept, because more keys are read in turn than fit, and keeping the ones that are there
+    /// hits more often.
+    pub turned_away: u64,
     /// Fences, those of keys that were not cached included.
     pub fences: u64,
     /// Entries that had to make room, or were too large to be kept.

@@ -1,5 +1,6 @@
 //! The entries in memory: `quick_cache`, with a weight that accounts for every byte an entry makes it allocate.
 
+use crate::admission::{Admission, Decision, is_full};
 use crate::lifetime::Nanos;
 use foldhash::fast::RandomState;
 use quick_cache::{
@@ -7,7 +8,7 @@ use quick_cache::{
     sync::{Cache, DefaultLifecycle},
 };
 use std::{
-    hash::Hash,
+    hash::{BuildHasher as _, Hash},
     mem::size_of,
     sync::{
         Arc,
@@ -29,7 +30,30 @@ pub(crate) struct Entry<V> {
     /// The cache's epoch when its load began; valid only in that epoch.
     pub(crate) epoch: u32,
     /// The charge, kept so that it is the same at insertion and at eviction whatever the weigher says by then.
-    pub(crate) weight: u32,
+    pub(crate) charge: Charge,
+}
+
+/// Bytes, and whether the key is one of the [`Admission`]'s sample: in one word, so that a hit pays a test of a bit for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Charge(u32);
+
+impl Charge {
+    /// Rounded up to an even number.
+    pub(crate) fn new(bytes: u32) -> Self {
+        Self(bytes.saturating_add(bytes & 1) & !1)
+    }
+
+    pub(crate) fn bytes(self) -> u32 {
+        self.0 & !1
+    }
+
+    fn is_sampled(self) -> bool {
+        self.0 & 1 == 1
+    }
+
+    fn sampled(self) -> Self {
+        Self(self.0 | 1)
+    }
 }
 
 /// What evicted entries are collected in, to be dropped after the locks are released. Entries of equal size evict
@@ -41,7 +65,7 @@ struct Weight;
 
 impl<K, V> Weighter<K, Entry<V>> for Weight {
     fn weight(&self, _key: &K, entry: &Entry<V>) -> u64 {
-        u64::from(entry.weight)
+        u64::from(entry.charge.bytes())
     }
 }
 
@@ -67,6 +91,10 @@ impl<K, V> Lifecycle<K, Entry<V>> for Evictions {
 pub(crate) struct Table<K, V> {
     entries: Cache<K, Entry<V>, Weight, RandomState, Evictions>,
     evictions: Arc<AtomicU64>,
+    admission: Option<Admission>,
+    /// Rows that were not taken in.
+    turned_away: AtomicU64,
+    hasher: RandomState,
 }
 
 /// A shard of quick_cache's hash table holds 4-byte slot numbers and a control byte each, in a power of two of
@@ -77,7 +105,7 @@ const HASH_BYTES: u64 = 23;
 /// The share of ghosts (keys remembered after eviction) quick_cache keeps, of the expected number of entries.
 const GHOSTS: f64 = 0.5;
 
-impl<K: Hash + Eq, V: Clone> Table<K, V> {
+impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
     /// What an entry costs beside the heap of its key and value. Slots live in a vector that doubles, so just after
     /// it did there are two for each entry: charging for both is what makes the capacity a bound, not an average.
     pub(crate) const OVERHEAD: u64 = 2 * Self::SLOT + HASH_BYTES;
@@ -89,23 +117,39 @@ impl<K: Hash + Eq, V: Clone> Table<K, V> {
     /// take slots, so their bytes are set aside first.
     pub(crate) fn new(capacity_bytes: u64, expected: u64, hasher: RandomState) -> Option<Self> {
         let items = capacity_bytes / (Self::OVERHEAD + expected).max(1);
-        // Half of the items, as GHOSTS says.
-        let ghosts = items.div_ceil(2) * Self::OVERHEAD;
+        // Half of the items, as GHOSTS says. So there are as many ghosts as entries: with fewer, a loop that fits may never be let in.
+        let ghosts = items.div_ceil(2);
+        let bytes = capacity_bytes.checked_sub(ghosts * Self::OVERHEAD)?;
         let options = OptionsBuilder::new()
             .estimated_items_capacity(usize::try_from(items).ok()?)
             .ghost_allocation(GHOSTS)
-            .weight_capacity(capacity_bytes.checked_sub(ghosts)?)
+            .weight_capacity(bytes)
             .build()
             .ok()?;
         let evictions = Arc::new(AtomicU64::new(0));
         let lifecycle = Evictions { count: Arc::clone(&evictions) };
-        Some(Self { entries: Cache::with_options(options, Weight, hasher, lifecycle), evictions })
+        let admission = Admission::new(items - ghosts, bytes, &hasher);
+        let entries = Cache::with_options(options, Weight, hasher.clone(), lifecycle);
+        Some(Self { entries, evictions, admission, turned_away: AtomicU64::new(0), hasher })
     }
 
     /// A copy of the entry; counts as a use.
     #[inline]
     pub(crate) fn get(&self, key: &K) -> Option<Entry<V>> {
-        self.entries.get(key)
+        let entry = self.entries.get(key);
+        match (&entry, &self.admission) {
+            (Some(entry), _) if !entry.charge.is_sampled() => {}
+            (entry, Some(admission)) => self.sample(admission, key, entry.as_ref()),
+            _ => {}
+        }
+        entry
+    }
+
+    fn sample(&self, admission: &Admission, key: &K, entry: Option<&Entry<V>>) {
+        let hash = self.hasher.hash_one(key);
+        if admission.is_sampled(hash) {
+            admission.read(hash, entry.map(|entry| entry.charge.bytes()));
+        }
     }
 
     /// A copy of the entry, without counting as a use.
@@ -113,7 +157,29 @@ impl<K: Hash + Eq, V: Clone> Table<K, V> {
         self.entries.peek(key)
     }
 
-    pub(crate) fn insert(&self, key: K, entry: Entry<V>, evicted: &mut Evicted<K, V>) {
+    /// Takes it in, unless others that would have to go for it are worth more.
+    pub(crate) fn insert(&self, key: K, mut entry: Entry<V>, evicted: &mut Evicted<K, V>) {
+        if let Some(admission) = &self.admission {
+            let hash = self.hasher.hash_one(&key);
+            if admission.is_sampled(hash) {
+                admission.loaded(hash, entry.charge.bytes());
+                entry.charge = entry.charge.sampled();
+            }
+            if is_full(&self.entries) && self.entries.peek(&key).is_none() {
+                match admission.decide() {
+                    Decision::TakeIn => {}
+                    Decision::TurnAway => {
+                        self.turned_away.fetch_add(1, Relaxed);
+                        return;
+                    }
+                    Decision::Protect => {
+                        self.entries.insert_with_lifecycle(key.clone(), entry, evicted);
+                        self.entries.get(&key);
+                        return;
+                    }
+                }
+            }
+        }
         self.entries.insert_with_lifecycle(key, entry, evicted);
     }
 
@@ -140,6 +206,10 @@ impl<K: Hash + Eq, V: Clone> Table<K, V> {
         self.evictions.load(Relaxed)
     }
 
+    pub(crate) fn turned_away(&self) -> u64 {
+        self.turned_away.load(Relaxed)
+    }
+
     pub(crate) fn len(&self) -> u64 {
         self.entries.len() as u64
     }
@@ -154,12 +224,21 @@ mod tests {
     use super::*;
 
     fn entry<V>(value: V, weight: u32) -> Entry<V> {
-        Entry { value: Some(value), version: 1, began: 0, soft: 0, hard: 0, retry: 0, epoch: 0, weight }
+        Entry {
+            value: Some(value),
+            version: 1,
+            began: 0,
+            soft: 0,
+            hard: 0,
+            retry: 0,
+            epoch: 0,
+            charge: Charge::new(weight),
+        }
     }
 
     /// quick_cache does not publish the size of its slots; `SLOT` must be what it says it uses, or a word more where
     /// the compiler finds a place for its state between the fields.
-    fn check_slot<K: Hash + Eq + From<u16>, V: Clone>(value: V) {
+    fn check_slot<K: Hash + Eq + Clone + From<u16>, V: Clone>(value: V) {
         let table = Table::<K, V>::new(1 << 24, 0, RandomState::default()).expect("large enough");
         for key in 0..1000 {
             table.insert(K::from(key), entry(value.clone(), 1), &mut Evicted::default());
@@ -180,7 +259,7 @@ mod tests {
     #[test]
     fn replacing_is_no_eviction_and_making_room_is_one() {
         let table = Table::<u64, u64>::new(64 << 10, 0, RandomState::default()).expect("large enough");
-        let weight = u32::try_from(table.entries.shard_capacity() / 2).expect("small");
+        let weight = u32::try_from(table.entries.shard_capacity() / 2).expect("small") & !1;
         table.insert(1, entry(1, weight), &mut Evicted::default());
         table.insert(1, entry(2, weight), &mut Evicted::default());
         assert_eq!((table.evictions(), table.len(), table.bytes()), (0, 1, u64::from(weight)));

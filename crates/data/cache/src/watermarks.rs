@@ -37,7 +37,10 @@ struct Inner {
 }
 
 /// What the second level has, and where.
-#[cfg_attr(not(feature = "l2"), allow(dead_code, reason = "only the second level's tiers ask for its masters"))]
+#[cfg_attr(
+    not(feature = "l2"),
+    allow(dead_code, reason = "only the second level's tiers ask for its masters")
+)]
 #[derive(Debug, Clone)]
 pub(crate) struct Level2 {
     /// Everything that was committed before has been applied.

@@ -113,7 +113,8 @@ where
     ) -> Result<Filled, crate::l2::Error> {
         let data = loaded.value.as_ref().map(|value| self.codec.encode(value));
         let fresh = if data.is_some() { self.options.fresh } else { self.options.negative };
-        let entry = Entry { version: loaded.version, data, fresh, age: began.elapsed(), master: Stamp::default() };
+        let entry =
+            Entry { version: loaded.version, data, fresh, age: began.elapsed(), master: Stamp::default() };
         let ttl = if entry.data.is_some() { self.options.hard.saturating_sub(entry.age) } else { fresh };
         match self.options.mode {
             Mode::Exact => self.store.fill(key, token, &entry, ttl).await,
