@@ -317,8 +317,7 @@ impl Backend for Redis {
             }
             return Err(Error::Uncovered("simulated".to_owned()));
         }
-        let eval =
-            |call: &Call| self.eval_replaced(script, call).unwrap_or_else(|| self.eval(script, call));
+        let eval = |call: &Call| self.eval_replaced(script, call).unwrap_or_else(|| self.eval(script, call));
         let values = calls.iter().map(eval).collect();
         sleep(random.millis(0..slow)).await;
         if script.name() != "master" && random.percent(1) && !self.shared.history.is_calm() {

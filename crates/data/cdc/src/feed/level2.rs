@@ -225,7 +225,8 @@ impl Level2 {
             self.gauge().settled.store(last.settles, Relaxed);
         }
         if let Some(masters) = masters {
-            state.announcement = entries.iter().rev().find_map(|entry| entry.place).map(|place| (place, masters));
+            state.announcement =
+                entries.iter().rev().find_map(|entry| entry.place).map(|place| (place, masters));
             self.applied.notify_one();
         }
     }

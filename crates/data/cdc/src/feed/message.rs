@@ -265,7 +265,8 @@ impl<'a> Input<'a> {
     }
 
     fn masters(&mut self) -> Result<Vec<Master>, Malformed> {
-        let bytes = usize::try_from(self.number()?).ok().and_then(|count| count.checked_mul(size_of::<Master>()));
+        let bytes =
+            usize::try_from(self.number()?).ok().and_then(|count| count.checked_mul(size_of::<Master>()));
         let split = bytes.and_then(|bytes| self.rest.split_at_checked(bytes));
         let (masters, rest) = split.ok_or(Malformed("it is cut short"))?;
         self.rest = rest;
