@@ -255,10 +255,8 @@ impl<F: Floors> Worker<F> {
             }
             self.bring(latest(&entries)).await;
             // Only after all floors are there.
-            let masters = match entries.iter().any(|entry| entry.beat) {
-                true => Some(self.floors.masters().await),
-                false => None,
-            };
+            let beat = entries.iter().any(|entry| entry.beat);
+            let masters = if beat { Some(self.floors.masters().await) } else { None };
             self.level2.done(&entries, masters);
         }
     }

@@ -111,7 +111,7 @@ pub(crate) fn add(message: &Message, out: &mut Vec<u8>) {
                 number(epoch, out);
             }
             number(masters.len() as u64, out);
-            masters.iter().for_each(|master| out.extend_from_slice(master));
+            out.extend_from_slice(masters.as_flattened());
         }
     }
 }
