@@ -49,6 +49,24 @@ pub(crate) struct Args {
     folder: Option<PathBuf>,
 }
 
+/// How to call a subcommand for the servers in this folder.
+fn command(what: &str, folder: &Path) -> String {
+    let usual = target().join("cluster");
+    let absolute = |path: &Path| fs::canonicalize(path).or_else(|_| std::path::absolute(path)).ok();
+    if absolute(folder) == absolute(&usual) {
+        format!("cargo xtask cluster {what}")
+    } else {
+        format!("cargo xtask cluster {what} --folder {}", quoted(folder))
+    }
+}
+
+/// As a shell takes it for one word.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |char: char| char.is_alphanumeric() || "/._-+:@%".contains(char);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
 #[derive(Clone, Copy, Debug, Subcommand)]
 enum What {
     /// Starts MariaDB with a replica, six Redis nodes and NATS on 127.0.0.1, and lets them run on
@@ -248,8 +266,10 @@ fn up(folder: &Path) -> Result<()> {
     fs::write(&file, addresses::yaml(&cluster.state.servers)).context("write the addresses")?;
     show(&cluster);
     anstream::println!(
-        "\nTheir addresses are in {0}. The whole system on them:\n\n  cargo run --release -- up --config {0}\n\nEnd them with `cargo xtask cluster down`.",
-        file.display()
+        "\nTheir addresses are in {0}. The whole system on them:\n\n  cargo run --release -- up --config {0}\n\nSee which run with `{1}`, end them with `{2}`.",
+        file.display(),
+        command("status", &cluster.folder),
+        command("down", &cluster.folder)
     );
     Ok(())
 }
@@ -266,7 +286,7 @@ fn down(folder: &Path) -> Result<()> {
 /// Whether all run.
 fn status(folder: &Path) -> Result<bool> {
     let Some(cluster) = Cluster::open(folder)? else {
-        anstream::println!("no cluster in {}: `cargo xtask cluster up` starts one", folder.display());
+        anstream::println!("no cluster in {}: `{}` starts one", folder.display(), command("up", folder));
         return Ok(false);
     };
     show(&cluster);

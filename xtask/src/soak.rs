@@ -26,6 +26,9 @@ pub(crate) struct Args {
     /// Seeds of the data layer's simulation
     #[arg(long, default_value_t = 10_000)]
     seeds: u32,
+    /// How often each fault comes to the real servers below the data layer
+    #[arg(long, default_value_t = 20)]
+    faults: u32,
 }
 
 pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
@@ -40,6 +43,6 @@ pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
     tests.current_dir(root()).args(["nextest", "run", "--workspace", "--profile", "soak"]);
     tests.env("AQUEDUCT_BIN", target().join("release/aqueduct"));
     tests.env("AQUEDUCT_ROUNDS", args.rounds.to_string()).env("PROPTEST_CASES", args.cases.to_string());
-    tests.env("AQUEDUCT_SIM_SEEDS", args.seeds.to_string());
+    tests.env("AQUEDUCT_SIM_SEEDS", args.seeds.to_string()).env("AQUEDUCT_FAULTS", args.faults.to_string());
     steps.run("long tests", &mut tests)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aqueduct_cache::{Ask, Loaded};
 use aqueduct_fsm::{Code as _, Error, EventId, Failure, Fsm, Word};
-use aqueduct_shards::{Freshness, Token};
+use aqueduct_shards::{Freshness, Route, Token};
 use tokio::time::Instant;
 
 use crate::order::{self, Event, Life, State};
@@ -95,7 +95,7 @@ impl Book {
         }
     }
 
-    /// The order as a caller must see it who brings a token; `None` where no token is needed for that.
+    /// The order as a caller must see it who brings a token; `None` where that demands nothing of it.
     pub(crate) async fn order_after(
         &self,
         id: i64,
@@ -103,8 +103,8 @@ impl Book {
         deadline: Option<Instant>,
     ) -> Option<Result<Option<Order>, ReadError>> {
         match self {
-            Self::Sharded(shards) if !token.is_empty() => {
-                Some(shards.order(id, Freshness::After(token), deadline).await)
+            Self::Sharded(shards) if token.demands(Route::of_id(id.cast_unsigned()).shard()) => {
+                Some(shards.order_after(id, token, deadline).await)
             }
             Self::Embedded(_) | Self::Sharded(_) => None,
         }
@@ -120,11 +120,7 @@ impl Book {
     ) -> Result<Vec<Order>, ReadError> {
         match self {
             Self::Embedded(store) => store.orders_of(user, after, limit).await,
-            Self::Sharded(shards) => {
-                // Without a token only the primary surely has what this caller wrote a moment ago.
-                let fresh = if token.is_empty() { Freshness::Primary } else { Freshness::After(token) };
-                shards.orders_of(user, (after, limit), fresh, deadline).await
-            }
+            Self::Sharded(shards) => shards.orders_of(user, (after, limit), token, deadline).await,
         }
     }
 

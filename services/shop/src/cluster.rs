@@ -27,6 +27,7 @@ use crate::error::OpenError;
 use crate::metrics::{self, Metrics};
 use crate::options::Options;
 use crate::orders::Orders;
+use crate::sharded::recent::Recent;
 use crate::sharded::tiers::Tiers;
 use crate::sharded::{Sharded, schema};
 use crate::shop::{self, Shop};
@@ -141,7 +142,8 @@ impl Shop {
         let store = level2.as_ref().map(|(store, _)| store.clone());
         let tiers = level2.map(tiers).transpose()?;
         let orders = shards.clone();
-        let sharded = Sharded::new(shards, (cache.clone(), tiers), instance);
+        let recent = Recent::new(delta);
+        let sharded = Sharded::new(shards, (cache.clone(), tiers), recent.clone(), instance);
         let asked = checks::Asked { shards: orders.clone(), store, watermarks: watermarks.clone(), bus };
         let mut background = checks::start(asked, health, options.cache_hard);
         let followed = sources.iter().map(|source| source.name.clone()).collect();
@@ -158,10 +160,10 @@ impl Shop {
                 },
             );
             let beats = Beats::default();
-            let Some(shard) = source.shards.first().copied() else { continue };
             let follower = Follower::new(source.changes, applied, instance, beats.clone());
             background.push(task::spawn("shop-follow", async move { drop(follower.run().await) }).into());
-            let heart = heart::run(orders.clone(), shard, instance, delta / 4, beats);
+            let heart =
+                heart::run(orders.clone(), (source.shards, recent.clone()), instance, delta / 4, beats);
             background.push(task::spawn("shop-heart", heart).into());
         }
         // Passes by itself, when the disk takes a renewal again.

@@ -9,6 +9,7 @@
 //! cannot be learnt, the caller is told so. He repeats the call, under the same event id.
 
 mod attempt;
+pub(crate) mod recent;
 pub(crate) mod schema;
 pub(crate) mod tiers;
 
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use aqueduct_cache::{Ask, Loaded};
 use aqueduct_fsm::{Code as _, EventId, Word};
-use aqueduct_shards::{Error, Freshness, Route, Shards};
+use aqueduct_shards::{Error, Freshness, Route, Shards, Token};
 use prost::Message as _;
 use tokio::time::{Instant, sleep};
 
@@ -29,6 +30,7 @@ use crate::proto::shop::Order;
 use crate::refuse::Refusal;
 use crate::store::ReadError;
 use attempt::{Attempts, Change, Made};
+use recent::Recent;
 use tiers::Tiers;
 
 /// How often a change is tried that was certainly not made: another node was faster, or a primary was lost.
@@ -45,6 +47,7 @@ pub(crate) struct Sharded {
     cache: OrderCache,
     /// The second level of the cache, if there is one.
     tiers: Option<Tiers>,
+    recent: Recent,
     attempts: Attempts,
     counters: Counters,
 }
@@ -76,8 +79,13 @@ pub(crate) struct Stats {
 }
 
 impl Sharded {
-    pub(crate) fn new(shards: Shards, (cache, tiers): (OrderCache, Option<Tiers>), seed: u64) -> Self {
-        Self { shards, cache, tiers, attempts: Attempts::new(seed), counters: Counters::default() }
+    pub(crate) fn new(
+        shards: Shards,
+        (cache, tiers): (OrderCache, Option<Tiers>),
+        recent: Recent,
+        seed: u64,
+    ) -> Self {
+        Self { shards, cache, tiers, recent, attempts: Attempts::new(seed), counters: Counters::default() }
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -217,15 +225,30 @@ impl Sharded {
         Ok(Some(order))
     }
 
-    /// A user's orders, newest first: all are in one table of one shard, since their ids carry the user's route.
+    /// The order as a bearer of the token must see it, at most Δ old.
+    pub(crate) async fn order_after(
+        &self,
+        id: i64,
+        token: &Token,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Order>, ReadError> {
+        let all = self.recent.after(Route::of_id(id.cast_unsigned()).shard(), token);
+        self.order(id, all.as_ref().map_or(Freshness::Primary, Freshness::After), deadline).await
+    }
+
+    /// A user's orders, newest first, at most Δ old: all are in one table of one shard, since their ids carry the user's route.
     pub(crate) async fn orders_of(
         &self,
         user: i64,
         (after, limit): (Option<i64>, usize),
-        fresh: Freshness<'_>,
+        token: &Token,
         deadline: Option<Instant>,
     ) -> Result<Vec<Order>, ReadError> {
         let route = aqueduct_ids::Route::of_hash(user.cast_unsigned());
+        // Without a token only the primary surely has what this caller wrote a moment ago.
+        let all = Some(route.shard()).filter(|shard| token.demands(*shard));
+        let all = all.and_then(|shard| self.recent.after(shard, token));
+        let fresh = all.as_ref().map_or(Freshness::Primary, Freshness::After);
         let mut read = self.shards.read(route.shard(), fresh, deadline).await?;
         let name = Route::new(route.shard(), route.table()).map(|route| route.name("orders").to_string());
         let sql = format!(

@@ -49,8 +49,25 @@ pub use wait::until;
 ///
 /// On a value that is not a positive number: a soak that silently ran the short variant would prove nothing.
 pub fn rounds(usual: u32) -> u32 {
-    match std::env::var("AQUEDUCT_ROUNDS") {
-        Ok(text) => text.parse().ok().filter(|n| *n > 0).expect("AQUEDUCT_ROUNDS is a positive number"),
+    positive("AQUEDUCT_ROUNDS", usual)
+}
+
+/// How often a fault comes to the real servers in a test of the data layer: `AQUEDUCT_FAULTS` if it is set, as `cargo xtask soak`
+/// does, and once otherwise.
+///
+/// # Panics
+///
+/// As [`rounds`].
+pub fn faults() -> u32 {
+    positive("AQUEDUCT_FAULTS", 1)
+}
+
+fn positive(variable: &str, usual: u32) -> u32 {
+    match std::env::var(variable) {
+        Ok(text) => {
+            let number = text.parse().ok().filter(|number| *number > 0);
+            number.expect("AQUEDUCT_ROUNDS and AQUEDUCT_FAULTS are positive numbers")
+        }
         Err(_) => usual,
     }
 }

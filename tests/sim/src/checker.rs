@@ -12,6 +12,9 @@ pub const DELTA: Duration = Duration::from_secs(1);
 /// The second level reckons ages in milliseconds, and an answer of it is on its way for some.
 const ROUNDING: Duration = Duration::from_millis(2);
 
+/// A lease that has ended is remembered for a fill that was long on its way.
+const FORGET: Duration = Duration::from_secs(30);
+
 /// A promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rule {
@@ -81,18 +84,35 @@ struct Pending {
     kept: bool,
 }
 
+/// What a master has: since when it is known, and until when, at least.
+#[derive(Clone, Copy, Default)]
+struct Held {
+    version: u64,
+    at: Duration,
+    until: Duration,
+}
+
+/// A lease that was given.
+struct Lease {
+    holder: u64,
+    /// It ended by itself between these.
+    ends: (Duration, Duration),
+    /// When somebody last may have ended it.
+    over: Option<Duration>,
+}
+
 #[derive(Default)]
 struct Checker {
     violations: Vec<Violation>,
     event: usize,
     rows: BTreeMap<Key, Vec<State>>,
     pending: Vec<Pending>,
-    served: BTreeMap<Key, u64>,
-    /// What a master has, and until when.
-    held: BTreeMap<(Key, Master), (u64, Duration)>,
+    /// Ever higher versions, and when they were served.
+    served: BTreeMap<Key, Vec<(Duration, u64)>>,
+    held: BTreeMap<(Key, Master), Held>,
     /// Tables whose epoch will be raised.
     owed: BTreeSet<Table>,
-    leases: BTreeMap<(Key, Master), (u64, Duration)>,
+    leases: BTreeMap<(Key, Master), Vec<Lease>>,
     quiet: Option<Duration>,
     /// Who was not answered unmarked the last time that it asked since.
     refused: BTreeMap<(usize, Key), Answer>,
@@ -126,15 +146,22 @@ impl Checker {
                 self.told(&[Write::Table(*table)], |pending| pending.kept = true);
             }
             What::Saved { source, to } => self.saved(*source, *to),
-            What::Granted { key, master, holder, until } => {
-                self.granted((*key, *master), at, (*holder, *until));
+            What::Granted { key, master, holder, asked, until } => {
+                let lease = Lease { holder: *holder, ends: (*until, *until + (at - *asked)), over: None };
+                self.granted((*key, *master), at, lease);
             }
-            What::Released(key, master) => drop(self.leases.remove(&(*key, *master))),
-            What::Stored { key, master, fill, version, until } => {
-                self.filled((*key, *master), *fill, at);
-                self.stored((*key, *master), *version, at, *until);
+            What::Released { key, master, holder } => {
+                let leases = self.leases.entry((*key, *master)).or_default();
+                let of = |lease: &&mut Lease| holder.is_none_or(|holder| lease.holder == holder);
+                leases.iter_mut().filter(of).for_each(|lease| lease.over = Some(at));
             }
-            What::Served { key, kind, version, .. } => self.served(*key, *kind, *version),
+            What::Stored { key, master, fill, version, asked, until } => {
+                self.filled((*key, *master), *fill, *asked);
+                self.stored((*key, *master), *asked, Held { version: *version, at, until: *until });
+            }
+            What::Served { key, kind, version, asked, .. } => {
+                self.served(*key, *kind, (*asked, at, *version));
+            }
             What::Read { instance, key, began, token, answer } => {
                 if self.quiet.is_some() {
                     match answer {
@@ -200,33 +227,50 @@ impl Checker {
         }
     }
 
-    fn granted(&mut self, of: (Key, Master), at: Duration, lease: (u64, Duration)) {
+    fn granted(&mut self, of: (Key, Master), at: Duration, lease: Lease) {
+        let leases = self.leases.entry(of).or_default();
         // Who holds it may ask again, when the first answer was lost.
-        let other = |other: &(u64, Duration)| other.0 != lease.0 && other.1 > at;
-        if let Some((_, until)) = self.leases.insert(of, lease).filter(other) {
+        let other =
+            |other: &&Lease| other.holder != lease.holder && other.over.is_none() && other.ends.0 > at;
+        let lives = leases.iter().find(other).map(|lease| lease.ends.0);
+        leases.retain(|other| other.holder != lease.holder && other.ends.1 + FORGET > at);
+        leases.push(lease);
+        if let Some(until) = lives {
             self.found(Rule::OneLoader, format!("a second lease of {:?}: the first ends at {until:?}", of.0));
         }
     }
 
-    fn filled(&mut self, of: (Key, Master), fill: Option<u64>, at: Duration) {
-        if let Some(holder) = fill
-            && self.leases.remove(&of).is_none_or(|lease| lease.0 != holder || lease.1 < at)
-        {
+    fn filled(&mut self, of: (Key, Master), fill: Option<u64>, asked: Duration) {
+        let Some(holder) = fill else { return };
+        let leases = self.leases.entry(of).or_default();
+        let lease = leases.iter().position(|lease| lease.holder == holder).map(|at| leases.swap_remove(at));
+        let sound =
+            lease.is_some_and(|lease| lease.ends.1 >= asked && lease.over.is_none_or(|over| over >= asked));
+        if !sound {
             self.found(Rule::OneLoader, format!("a fill of {:?} without a lease", of.0));
         }
     }
 
-    fn stored(&mut self, of: (Key, Master), version: u64, at: Duration, until: Duration) {
-        let (before, ended) = self.held.insert(of, (version, until)).unwrap_or_default();
-        if version < before && at < ended {
-            self.found(Rule::NeverDown, format!("{:?} had version {before}, now {version}", of.0));
+    fn stored(&mut self, of: (Key, Master), asked: Duration, new: Held) {
+        let held = self.held.entry(of).or_default();
+        let before = *held;
+        // Of two at once nobody knows which was the first: the higher may have been the last.
+        if before.at <= asked || new.version >= before.version {
+            *held = new;
+        }
+        if before.at <= asked && new.version < before.version && new.at < before.until {
+            let text = format!("{:?} had version {}, now {}", of.0, before.version, new.version);
+            self.found(Rule::NeverDown, text);
         }
     }
 
-    fn served(&mut self, key: Key, kind: Kind, version: u64) {
+    fn served(&mut self, key: Key, kind: Kind, (asked, at, version): (Duration, Duration, u64)) {
         let served = self.served.entry(key).or_default();
-        let before = *served;
-        *served = before.max(version);
+        let known = served.partition_point(|(at, _)| *at <= asked);
+        let before = known.checked_sub(1).map_or(0, |last| served[last].1);
+        if served.last().is_none_or(|last| last.1 < version) {
+            served.push((at, version));
+        }
         // Nobody knows the version of an absent row: it has the least that is possible.
         if kind == Kind::Live && version < before {
             self.found(Rule::NeverDown, format!("{key:?} was served at version {before}, now at {version}"));

@@ -1,4 +1,9 @@
 //! What happened in a run, in order: all that the checker knows.
+//!
+//! An event stands where it was seen. The simulation sees each at its instant; who watches real servers sees that something happened
+//! between two instants. So that the checker is right about those too, what a master of the second level did has the instant
+//! from which on it may have done it (`asked`; the event itself says by when), and a change of a row two events: [`What::Committed`] is noted
+//! before the commit is sent, [`What::Visible`] when it is acknowledged.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -125,11 +130,20 @@ pub enum What {
         master: Master,
         /// To whom, by the order in which they were first seen.
         holder: u64,
-        /// When it ends by itself.
+        /// Not before.
+        asked: Duration,
+        /// When it ends by itself, if it was given at once.
         until: Duration,
     },
-    /// A lease ended before its time.
-    Released(Key, Master),
+    /// A lease may have ended before its time: it was used or given back, or the change of a row ended it, whoever held it.
+    Released {
+        /// Of which key.
+        key: Key,
+        /// By whom it was given.
+        master: Master,
+        /// To whom; `None`: everybody's.
+        holder: Option<u64>,
+    },
     /// A master took a fill or an invalidation.
     Stored {
         /// Of which key.
@@ -140,7 +154,9 @@ pub enum What {
         fill: Option<u64>,
         /// The version that it has now.
         version: u64,
-        /// When it will be forgotten.
+        /// Not before.
+        asked: Duration,
+        /// When it will be forgotten, at the earliest.
         until: Duration,
     },
     /// A master served an entry.
@@ -153,6 +169,8 @@ pub enum What {
         kind: Kind,
         /// Its version.
         version: u64,
+        /// Not before.
+        asked: Duration,
     },
     /// An instance began to load a key.
     Loading {
@@ -203,19 +221,27 @@ impl fmt::Debug for Event {
 
 /// The events of a run.
 #[derive(Debug)]
-pub(crate) struct History {
+pub struct History {
     began: Instant,
     /// Whether nothing unusual happens any more.
     calm: AtomicBool,
     events: Mutex<Vec<Event>>,
 }
 
+impl Default for History {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl History {
-    pub(crate) fn new() -> Self {
+    /// One that begins now.
+    pub fn new() -> Self {
         Self { began: Instant::now(), calm: AtomicBool::new(false), events: Mutex::default() }
     }
 
-    pub(crate) fn now(&self) -> Duration {
+    /// Since it began.
+    pub fn now(&self) -> Duration {
         self.began.elapsed()
     }
 
@@ -227,20 +253,25 @@ impl History {
         self.calm.store(true, Relaxed);
     }
 
-    pub(crate) fn add(&self, what: What) {
-        let event = Event { at: self.now(), what };
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+    /// Notes what happens now.
+    pub fn add(&self, what: What) {
+        // Within the lock, so that the events are in the order of their times.
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.push(Event { at: self.now(), what });
     }
 
-    pub(crate) fn note(&self, text: impl Into<String>) {
+    /// For those who read it.
+    pub fn note(&self, text: impl Into<String>) {
         self.add(What::Note(text.into()));
     }
 
-    pub(crate) fn fault(&self, text: impl Into<String>) {
+    /// What goes wrong now.
+    pub fn fault(&self, text: impl Into<String>) {
         self.add(What::Fault(text.into()));
     }
 
-    pub(crate) fn take(&self) -> Vec<Event> {
+    /// What happened since the last time that this was asked.
+    pub fn take(&self) -> Vec<Event> {
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

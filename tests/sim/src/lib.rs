@@ -13,7 +13,7 @@ pub mod history;
 mod instance;
 mod mutation;
 mod plan;
-mod random;
+pub mod random;
 mod redis;
 mod store;
 mod workload;

@@ -9,38 +9,40 @@ const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A stream of numbers.
 #[derive(Debug)]
-pub(crate) struct Random {
+pub struct Random {
     state: AtomicU64,
 }
 
 impl Random {
     /// The stream of a run for one purpose.
-    pub(crate) fn new(seed: u64, purpose: &str) -> Self {
+    pub fn new(seed: u64, purpose: &str) -> Self {
         let mixed = purpose.bytes().fold(mix(seed), |sum, byte| mix(sum ^ u64::from(byte)));
         Self { state: AtomicU64::new(mixed) }
     }
 
-    pub(crate) fn next(&self) -> u64 {
+    /// The next number.
+    #[expect(clippy::should_implement_trait, reason = "many share it")]
+    pub fn next(&self) -> u64 {
         mix(self.state.fetch_add(GAMMA, Relaxed).wrapping_add(GAMMA))
     }
 
     /// A number in the range.
-    pub(crate) fn range(&self, range: Range<u64>) -> u64 {
+    pub fn range(&self, range: Range<u64>) -> u64 {
         range.start + self.next() % (range.end - range.start).max(1)
     }
 
     /// True so many times in a hundred.
-    pub(crate) fn percent(&self, percent: u64) -> bool {
+    pub fn percent(&self, percent: u64) -> bool {
         self.range(0..100) < percent
     }
 
     /// Whole milliseconds: the simulation's clock has no finer ones.
-    pub(crate) fn millis(&self, range: Range<u64>) -> Duration {
+    pub fn millis(&self, range: Range<u64>) -> Duration {
         Duration::from_millis(self.range(range))
     }
 
     /// One of some.
-    pub(crate) fn pick<'a, T>(&self, of: &'a [T]) -> &'a T {
+    pub fn pick<'a, T>(&self, of: &'a [T]) -> &'a T {
         let at = self.range(0..of.len() as u64);
         &of[usize::try_from(at).unwrap_or(0)]
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aqueduct_cache::l2::{self, Backend, Call, Error, Script, Value};
+use aqueduct_cache::l2::{self, Backend, Call, Error, Script, Stored, Value};
 use aqueduct_cdc::{KeyPart, feed};
 use tokio::time::sleep;
 
@@ -333,10 +333,11 @@ impl Redis {
     fn observe(&self, master: Master, (script, call): (&str, &Call), ttl: i64, value: &Value) {
         let history = &self.shared.history;
         let Some(key) = call.keys.first().and_then(|name| key(name)) else { return };
+        let asked = history.now();
         let arg =
             |at: usize| call.args.get(at).and_then(|arg| std::str::from_utf8(arg).ok()).unwrap_or_default();
         if (script, value) == ("release", &Value::Int(1)) {
-            history.add(What::Released(key, master));
+            history.add(What::Released { key, master, holder: Some(self.holder(arg(0))) });
         }
         let Value::Array(items) = value else { return };
         let text = |at: usize| match items.get(at) {
@@ -348,24 +349,25 @@ impl Redis {
             && stored.state != l2::State::Floor
             && self.shared.bounded != Some(key.table)
         {
-            history.add(What::Served { key, master, kind: kind(stored.state), version: stored.version });
+            let Stored { state, version, .. } = stored;
+            history.add(What::Served { key, master, kind: kind(state), version, asked });
         }
         match (script, text(0)) {
             ("lease", "T") => {
                 let lives = Duration::from_millis(arg(3).parse().unwrap_or(0));
                 let holder = self.holder(arg(2));
-                history.add(What::Granted { key, master, holder, until: history.now() + lives });
+                history.add(What::Granted { key, master, holder, asked, until: asked + lives });
             }
             ("set", "ok") => {
                 let version = text(1).parse().unwrap_or(0);
                 if arg(1).is_empty() && arg(4).is_empty() {
                     // Of a table without versions: the load under way may have read too early.
-                    history.add(What::Released(key, master));
+                    history.add(What::Released { key, master, holder: None });
                 }
                 let fill = Some(arg(4)).filter(|token| !token.is_empty()).map(|token| self.holder(token));
                 // Without an end it has none: a mutation deleted it.
                 let lives = u64::try_from(ttl).map_or(Duration::MAX / 2, Duration::from_millis);
-                history.add(What::Stored { key, master, fill, version, until: history.now() + lives });
+                history.add(What::Stored { key, master, fill, version, asked, until: asked + lives });
             }
             _ => {}
         }

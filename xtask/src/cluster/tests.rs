@@ -64,6 +64,15 @@ fn a_folder_of_something_else_is_left_alone() {
     assert!(error.contains("by hand"), "{error}");
 }
 
+#[test]
+fn the_commands_that_are_shown_are_for_the_same_folder() {
+    let usual = super::target().join("cluster");
+    let check = |folder: &std::path::Path, expect: &str| assert_eq!(super::command("down", folder), expect);
+    check(&usual, "cargo xtask cluster down");
+    check("/tmp/other".as_ref(), "cargo xtask cluster down --folder /tmp/other");
+    check("/tmp/it's mine".as_ref(), r"cargo xtask cluster down --folder '/tmp/it'\''s mine'");
+}
+
 /// Real servers: two tests of this name run at a time.
 mod servers {
     use super::{Cluster, Scratch, down, status, up};

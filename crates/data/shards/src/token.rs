@@ -75,6 +75,17 @@ impl Token {
         self
     }
 
+    /// Whether it demands anything of a shard.
+    pub fn demands(&self, shard: u8) -> bool {
+        self.shards.contains_key(&shard)
+    }
+
+    /// What it demands of shard `from`, demanded of `of` alone: another shard on the same server, whose log they share.
+    #[must_use]
+    pub fn moved(&self, from: u8, of: u8) -> Self {
+        Self { shards: self.shards.get(&from).map(|position| (of, position.clone())).into_iter().collect() }
+    }
+
     /// Demands `gtid`, unless more of its domain is demanded already.
     pub(crate) fn add(&mut self, shard: u8, gtid: Gtid) {
         debug_assert!(shard < SHARDS);

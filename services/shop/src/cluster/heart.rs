@@ -4,16 +4,26 @@ use std::time::Duration;
 
 use aqueduct_cdc::follow::Beats;
 use aqueduct_runtime::clock;
-use aqueduct_shards::{Error, Shards};
+use aqueduct_shards::{Error, Shards, Token};
 use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::sharded::recent::Recent;
 
 /// The rows of processes that did not beat for so long are removed.
 const FORGET: Duration = Duration::from_hours(24);
 /// How long one beat may take at least.
 const WITHIN: Duration = Duration::from_secs(1);
 
-/// Beats `every` so often, in the database of `shard`, for as long as it is polled. Each beat is told to `beats` before it is sent.
-pub(super) async fn run(shards: Shards, shard: u8, instance: u64, every: Duration, beats: Beats) {
+/// Beats `every` so often, in the database of the first of `held`, the shards of one server, for as long as it is polled. Each beat is told to
+/// `beats` before it is sent, and to `recent` when it is committed.
+pub(super) async fn run(
+    shards: Shards,
+    (held, recent): (Vec<u8>, Recent),
+    instance: u64,
+    every: Duration,
+    beats: Beats,
+) {
+    let Some(shard) = held.first().copied() else { return };
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // A time at first, so that it is above those of the process before.
@@ -22,11 +32,15 @@ pub(super) async fn run(shards: Shards, shard: u8, instance: u64, every: Duratio
     loop {
         ticks.tick().await;
         beat += 1;
-        let within = Some(Instant::now() + (every * 4).max(WITHIN));
-        beats.sent(beat, Instant::now());
+        let now = Instant::now();
+        let within = Some(now + (every * 4).max(WITHIN));
+        beats.sent(beat, now);
         let sql = "INSERT INTO aqueduct_heartbeat (instance, beat) VALUES (?, ?) ON DUPLICATE KEY UPDATE beat = VALUES(beat)";
         match write(&shards, shard, (sql, (instance, beat)), within).await {
-            Ok(()) => failing = false,
+            Ok(token) => {
+                recent.beat(&held, &token, now);
+                failing = false;
+            }
             Err(error) if !failing => {
                 tracing::warn!(%error, "a heartbeat could not be written; trying again");
                 failing = true;
@@ -46,8 +60,8 @@ async fn write(
     shard: u8,
     (sql, values): (&str, (u64, u64)),
     within: Option<Instant>,
-) -> Result<(), Error> {
+) -> Result<Token, Error> {
     let mut write = shards.write(shard, within).await?;
     write.exec(sql, values).await?;
-    write.commit().await.map(drop)
+    write.commit().await
 }

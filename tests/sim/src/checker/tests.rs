@@ -96,31 +96,56 @@ fn a_token_is_answered_by_what_has_seen_the_write() {
 
 #[test]
 fn versions_never_go_down() {
-    let served = |kind, version| What::Served { key: KEY, master: 0, kind, version };
-    let stored = |master, version| What::Stored { key: KEY, master, fill: None, version, until: ms(60_000) };
-    assert_eq!(broken([(0, served(Kind::Live, 2)), (1, served(Kind::Live, 2))]), []);
-    assert_eq!(broken([(0, served(Kind::Live, 2)), (1, served(Kind::Live, 1))]), [Rule::NeverDown]);
-    assert_eq!(broken([(0, served(Kind::Negative, 2)), (1, served(Kind::Live, 1))]), [Rule::NeverDown]);
-    assert_eq!(broken([(0, stored(0, 2)), (1, stored(0, 1))]), [Rule::NeverDown]);
-    assert_eq!(broken([(0, stored(0, 2)), (1, stored(1, 1))]), [], "a promoted replica may know less");
-    assert_eq!(broken([(0, stored(0, 2)), (60_000, stored(0, 1))]), [], "it was forgotten");
+    let served = |asked, kind, version| What::Served { key: KEY, master: 0, kind, version, asked: ms(asked) };
+    let stored = |asked, master, version| {
+        let (asked, until) = (ms(asked), ms(asked + 60_000));
+        What::Stored { key: KEY, master, fill: None, version, asked, until }
+    };
+    assert_eq!(broken([(0, served(0, Kind::Live, 2)), (1, served(1, Kind::Live, 2))]), []);
+    assert_eq!(broken([(0, served(0, Kind::Live, 2)), (1, served(1, Kind::Live, 1))]), [Rule::NeverDown]);
+    assert_eq!(broken([(0, served(0, Kind::Negative, 2)), (1, served(1, Kind::Live, 1))]), [Rule::NeverDown]);
+    assert_eq!(broken([(0, stored(0, 0, 2)), (1, stored(1, 0, 1))]), [Rule::NeverDown]);
+    assert_eq!(broken([(0, stored(0, 0, 2)), (1, stored(1, 1, 1))]), [], "a promoted replica may know less");
+    assert_eq!(broken([(0, stored(0, 0, 2)), (60_000, stored(60_000, 0, 1))]), [], "it was forgotten");
+    // What was under way at once may have been done in either order.
+    assert_eq!(broken([(5, served(0, Kind::Live, 2)), (6, served(4, Kind::Live, 1))]), []);
+    assert_eq!(broken([(5, served(0, Kind::Live, 2)), (6, served(5, Kind::Live, 1))]), [Rule::NeverDown]);
+    let both = || [(5, stored(0, 0, 2)), (6, stored(4, 0, 1))];
+    assert_eq!(broken(both()), []);
+    assert_eq!(broken(both().into_iter().chain([(9, stored(8, 0, 1))])), [Rule::NeverDown]);
 }
 
 #[test]
 fn a_lease_is_one_loader_and_one_fill() {
-    let lease = |holder, until| What::Granted { key: KEY, master: 0, holder, until: ms(until) };
-    let granted = |until| lease(until, until);
-    let fill_of =
-        |holder| What::Stored { key: KEY, master: 0, fill: Some(holder), version: 1, until: ms(60_000) };
-    let fill = || fill_of(9);
-    assert_eq!(broken([(0, granted(9)), (5, fill()), (6, granted(20))]), []);
-    assert_eq!(broken([(0, granted(9)), (9, granted(20))]), []);
-    assert_eq!(broken([(0, granted(9)), (8, granted(20))]), [Rule::OneLoader]);
-    assert_eq!(broken([(0, granted(9)), (5, fill()), (6, fill())]), [Rule::OneLoader]);
-    assert_eq!(broken([(0, granted(9)), (10, fill())]), [Rule::OneLoader]);
-    assert_eq!(broken([(0, granted(9)), (5, fill_of(8))]), [Rule::OneLoader]);
-    assert_eq!(broken([(0, lease(1, 9)), (5, lease(1, 14)), (12, fill_of(1))]), [], "it asked again");
-    assert_eq!(broken([(0, granted(9)), (5, What::Released(KEY, 0)), (6, granted(20))]), []);
+    // Each holder is called by the end of its lease.
+    let lease = |asked, holder, until| {
+        (What::Granted { key: KEY, master: 0, holder, asked: ms(asked), until: ms(until) }, asked)
+    };
+    let granted = |asked, until| lease(asked, until, until);
+    let fill_of = |asked, holder| {
+        let (asked, until, fill) = (ms(asked), ms(60_000), Some(holder));
+        What::Stored { key: KEY, master: 0, fill, version: 1, asked, until }
+    };
+    let fill = |asked| (fill_of(asked, 9), asked);
+    let release = |at, holder| (What::Released { key: KEY, master: 0, holder }, at);
+    let of = |history: Vec<(What, u64)>| broken(history.into_iter().map(|(what, at)| (at, what)));
+    let one = [Rule::OneLoader];
+    assert_eq!(of(vec![granted(0, 9), fill(5), granted(6, 20)]), []);
+    assert_eq!(of(vec![granted(0, 9), release(5, Some(9)), fill(5), granted(6, 20)]), []);
+    assert_eq!(of(vec![granted(0, 9), granted(9, 20)]), []);
+    assert_eq!(of(vec![granted(0, 9), granted(8, 20)]), one);
+    assert_eq!(of(vec![granted(0, 9), fill(5), fill(6)]), one);
+    assert_eq!(of(vec![granted(0, 9), fill(10)]), one);
+    assert_eq!(of(vec![granted(0, 9), (fill_of(5, 8), 5)]), one);
+    assert_eq!(of(vec![lease(0, 1, 9), lease(5, 1, 14), (fill_of(12, 1), 12)]), [], "it asked again");
+    assert_eq!(of(vec![granted(0, 9), release(5, Some(9)), granted(6, 20)]), []);
+    assert_eq!(of(vec![granted(0, 9), release(5, None), granted(6, 20)]), []);
+    assert_eq!(of(vec![granted(0, 9), release(5, Some(8)), granted(6, 20)]), one);
+    assert_eq!(of(vec![granted(0, 9), release(5, Some(9)), fill(6)]), one);
+    // It was given between 0 and 3, and so ends between 9 and 12.
+    let late = || (granted(0, 9).0, 3);
+    assert_eq!(of(vec![late(), fill(12)]), []);
+    assert_eq!(of(vec![late(), fill(13)]), one);
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn names(event: &Event) -> Vec<&'static str> {
         What::Stored { fill: Some(_), .. } => "a fill",
         What::Stored { fill: None, .. } => "a floor",
         What::Granted { .. } => "a lease",
-        What::Released(..) => "a lease that is given back",
+        What::Released { .. } => "a lease that is given back",
         What::Owed(_) => "floors that are let go",
         What::Paid(_) => "an epoch for them",
         What::Saved { source: 1, .. } => "a second database",

@@ -1,8 +1,10 @@
 //! `aqueduct up` on real servers: MariaDB with a replica, a Redis Cluster, NATS.
 
+mod flow;
 mod servers;
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use aqueduct_kit::mariadb::MariaDb;
 use aqueduct_kit::nats::Nats;
@@ -91,6 +93,11 @@ fn wait_health(site: &Site, wanted: &str) -> Value {
     });
     assert!(found.is_some(), "not {wanted}: {last}");
     last
+}
+
+/// Lets time pass, where time is what matters.
+fn awhile(time: Duration) {
+    until(time, || None::<()>);
 }
 
 /// The value of a series on the page of metrics; 0 where it is not there yet.

@@ -3,6 +3,7 @@
 mod audit;
 mod bad_input;
 mod crash;
+mod instances;
 mod outage;
 mod same;
 mod tokens;
