@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aqueduct_bus::jetstream::Bus;
 use aqueduct_cache::l2::{self, Cluster, Codec, Epochs, Mode, Store, Tier, TierError, TierOptions};
-use aqueduct_cache::{Ask, Cache, Loaded, Mutation, Watermarks};
+use aqueduct_cache::{Ask, Cache, Loaded, Mutation, Stamp, Watermarks};
 use aqueduct_cdc::follow::{Apply, Beats, Follower};
 use aqueduct_cdc::heartbeat::{Heart, HeartOptions};
 use aqueduct_cdc::{Change, EpochBump, Scope, feed};
@@ -201,8 +201,9 @@ impl Apply for Applied {
         self.watermarks.l1(0, at);
     }
 
-    fn l2(&mut self, at: Instant) {
-        self.watermarks.l2(0, at);
+    fn l2(&mut self, at: Instant, masters: &[feed::Master]) {
+        let masters: Vec<_> = masters.iter().copied().map(Stamp).collect();
+        self.watermarks.l2(0, at, &masters);
     }
 
     fn lost(&mut self) {
