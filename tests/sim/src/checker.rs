@@ -147,7 +147,8 @@ impl Checker {
             }
             What::Saved { source, to } => self.saved(*source, *to),
             What::Granted { key, master, holder, asked, until } => {
-                let lease = Lease { holder: *holder, ends: (*until, *until + (at - *asked)), over: None };
+                let lease =
+                    Lease { holder: *holder, ends: (*until, *until + at.saturating_sub(*asked)), over: None };
                 self.granted((*key, *master), at, lease);
             }
             What::Released { key, master, holder } => {

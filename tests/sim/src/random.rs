@@ -21,7 +21,6 @@ impl Random {
     }
 
     /// The next number.
-    #[expect(clippy::should_implement_trait, reason = "many share it")]
     pub fn next(&self) -> u64 {
         mix(self.state.fetch_add(GAMMA, Relaxed).wrapping_add(GAMMA))
     }

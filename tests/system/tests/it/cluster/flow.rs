@@ -292,7 +292,7 @@ impl Client {
         let header = token.map(|(_, text)| (TOKEN, text));
         let answer = self.shops[instance].client.request("GET", &path, header.as_slice(), b"");
         let answer = match answer {
-            Ok(answer) => told(&answer, history.now() - began),
+            Ok(answer) => told(&answer, history.now().saturating_sub(began)),
             Err(error) => Answer::Refused(error.to_string()),
         };
         let token = token.map(|(acknowledged, _)| acknowledged);

@@ -132,7 +132,7 @@ impl Instance {
                 assert!(!mixed, "a row of another version: {answer:?}");
                 match answer.age {
                     None => Answer::Unmarked(answer.value),
-                    Some(age) => Answer::Marked(answer.value, age + (history.now() - began)),
+                    Some(age) => Answer::Marked(answer.value, age + history.now().saturating_sub(began)),
                 }
             }
             Err(error) => Answer::Refused(error.to_string()),
