@@ -25,7 +25,6 @@ pub(super) enum Speaker {
 
 /// Something that the peer said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "it is moved once; a box would be an allocation for each head")]
 pub(super) enum Event {
     /// Bytes of a body, to be had from [`Reader::peek`] or [`Reader::take`]; and how much padding came with them.
     Data {
@@ -37,7 +36,8 @@ pub(super) enum Event {
     /// The head of a message, or its trailers.
     Headers {
         stream: u32,
-        block: Block,
+        /// In a box, so that all the data need not be moved as if it were one.
+        block: Box<Block>,
         end: bool,
     },
     Reset {
@@ -266,7 +266,7 @@ impl Reader {
                     self.continued = Some(Continued { stream, end, block: block.to_vec(), frames: 1 });
                     return Ok(None);
                 }
-                Event::Headers { stream, block: self.decoder.decode(block)?, end }
+                Event::Headers { stream, block: Box::new(self.decoder.decode(block)?), end }
             }
             CONTINUATION => {
                 let Some(continued) = &mut self.continued else { return Ok(None) };
@@ -285,7 +285,7 @@ impl Reader {
                 let Some(Continued { stream, end, block, .. }) = self.continued.take() else {
                     return Ok(None);
                 };
-                Event::Headers { stream, block: self.decoder.decode(&block)?, end }
+                Event::Headers { stream, block: Box::new(self.decoder.decode(&block)?), end }
             }
             RESET => Event::Reset { stream, reason: Reason(exactly(payload)?) },
             SETTINGS if head.has(ACK) => {

@@ -371,7 +371,7 @@ impl Connection {
                 let Some(stream) = self.stream(stream)? else { return Ok(()) };
                 let result = {
                     let state = &mut *stream.borrow_mut();
-                    if state.inbox.ended.is_some() { Err(AFTER_THE_END) } else { state.headers(block, end) }
+                    if state.inbox.ended.is_some() { Err(AFTER_THE_END) } else { state.headers(*block, end) }
                 };
                 self.settle(&stream, result);
             }

@@ -95,7 +95,7 @@ static KNOWN: LazyLock<Vec<Entry>> = LazyLock::new(|| {
 });
 
 /// Fields of a block for which there is room at once.
-const FIELDS: usize = 6;
+const FIELDS: usize = 12;
 /// More than an index or a length can be.
 const TOO_MUCH: usize = 1 << 28;
 

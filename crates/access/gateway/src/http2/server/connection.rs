@@ -25,9 +25,9 @@ use crate::http2::{STREAM_WINDOW, settings};
 use crate::options::Limits;
 
 /// With so much to be written, no answer goes on: the client reads too slowly.
-const MUCH: usize = 256 << 10;
+const MUCH: usize = 64 << 10;
 /// With so much, it makes us answer without reading the answers.
-const TOO_MUCH: usize = 2 * MUCH;
+const TOO_MUCH: usize = 4 * MUCH;
 /// What the ping says whose answer tells that a client has heard the first good-bye.
 pub(super) const GOODBYE: [u8; 8] = *b"good-bye";
 

@@ -10,13 +10,13 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use http::Method;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::bell::{Bell, Bells};
 use super::connection::{FLOOD, Shared};
 use super::incoming::Incoming;
-use super::receive::Step;
-use super::stream::Stream;
+use super::receive::{Begun, Step};
 use super::task::Task;
 use super::watch::{Verdict, watch};
 use crate::client::Client;
@@ -91,9 +91,9 @@ where
 async fn close<I: AsyncRead + AsyncWrite + Unpin>(io: &mut I, shared: &Shared) -> io::Result<()> {
     poll_fn(|cx| shared.poll_write(io, cx).1).await?;
     io.shutdown().await?;
-    let mut room = vec![0; LINGER_BYTES / 16];
+    let mut room = vec![0; 4 << 10];
     loop {
-        let mut left = room.len();
+        let mut left = LINGER_BYTES / 16;
         while left > 0 {
             let count = io.read(&mut room).await?;
             if count == 0 {
@@ -232,19 +232,7 @@ where
         while let Some(step) = self.shared.next(&mut self.reader)? {
             match step {
                 Step::Nothing => {}
-                Step::Begin(stream, request) => {
-                    let method = request.method().clone();
-                    // Without a body nothing is kept of the connection.
-                    let has_body = stream.borrow().inbox.ended.is_none();
-                    let body = has_body.then(|| (Rc::clone(self.shared), Rc::clone(&stream)));
-                    let call = self.host.service.call(request.map(|()| Incoming::new(body)));
-                    self.begin(Task::call(Rc::clone(&stream), &method, Box::pin(call)), &stream);
-                }
-                Step::Refuse(stream, request, reject) => {
-                    let method = request.method().clone();
-                    let response = self.host.service.refuse(request, reject);
-                    self.begin(Task::answer(Rc::clone(&stream), &method, response), &stream);
-                }
+                Step::Begin(begun) => self.begin(*begun),
                 Step::Gone(place) => {
                     if self.leave(place).is_some_and(|task| task.fresh) {
                         self.shared.wasted()?;
@@ -255,7 +243,17 @@ where
         Ok(())
     }
 
-    fn begin(&mut self, task: Task<'h>, stream: &Stream) {
+    fn begin(&mut self, Begun { stream, request, reject }: Begun) {
+        let is_head = request.method() == Method::HEAD;
+        let task = if let Some(reject) = reject {
+            Task::answer(Rc::clone(&stream), is_head, self.host.service.refuse(request, reject))
+        } else {
+            // Without a body nothing is kept of the connection.
+            let has_body = stream.borrow().inbox.ended.is_none();
+            let body = has_body.then(|| (Rc::clone(self.shared), Rc::clone(&stream)));
+            let call = self.host.service.call(request.map(|()| Incoming::new(body)));
+            Task::call(Rc::clone(&stream), is_head, Box::pin(call))
+        };
         let number = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place::new(&self.bells, self.places.len()));
             self.places.len() - 1

@@ -20,12 +20,19 @@ use crate::reject::Reject;
 #[derive(Debug)]
 pub(super) enum Step {
     Nothing,
-    /// A request has come.
-    Begin(Stream, Request<()>),
-    /// One has come that is refused.
-    Refuse(Stream, Request<()>, Reject),
+    /// A request has come. In a box, so that all the data need not be moved as if it were one.
+    Begin(Box<Begun>),
     /// The request that is worked on at this place is over.
     Gone(usize),
+}
+
+/// A request that has come.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) stream: Stream,
+    pub(super) request: Request<()>,
+    /// It is refused.
+    pub(super) reject: Option<Reject>,
 }
 
 impl Connection {
@@ -34,7 +41,7 @@ impl Connection {
             Event::Data { stream, length, padding, end } => {
                 return self.data(stream, (length, padding, end), reader);
             }
-            Event::Headers { stream, block, end } => return self.headers(stream, block, end),
+            Event::Headers { stream, block, end } => return self.headers(stream, *block, end),
             Event::Reset { stream, .. } => {
                 let Some(stream) = self.stream(stream)? else { return Ok(Step::Nothing) };
                 let state = &mut *stream.borrow_mut();
@@ -174,10 +181,7 @@ impl Connection {
         state.abandoned = end || reject.is_some();
         let stream = Rc::new(RefCell::new(state));
         self.streams.insert(id, Rc::clone(&stream));
-        Ok(match reject {
-            None => Step::Begin(stream, request),
-            Some(reject) => Step::Refuse(stream, request, reject),
-        })
+        Ok(Step::Begin(Box::new(Begun { stream, request, reject })))
     }
 
     /// A stream that does not begin.

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body::Body as _;
 
 use super::connection::Shared;
@@ -32,13 +32,12 @@ pub(super) struct Task<'h> {
 }
 
 impl<'h> Task<'h> {
-    pub(super) fn call(stream: Stream, method: &Method, call: Call<'h>) -> Self {
-        Self { stream, work: Work::Call(call), is_head: method == Method::HEAD, fresh: true }
+    pub(super) fn call(stream: Stream, is_head: bool, call: Call<'h>) -> Self {
+        Self { stream, work: Work::Call(call), is_head, fresh: true }
     }
 
-    pub(super) fn answer(stream: Stream, method: &Method, response: Response<Body>) -> Self {
-        let work = Work::Answer(Some(response));
-        Self { stream, work, is_head: method == Method::HEAD, fresh: true }
+    pub(super) fn answer(stream: Stream, is_head: bool, response: Response<Body>) -> Self {
+        Self { stream, work: Work::Answer(Some(response)), is_head, fresh: true }
     }
 
     /// Goes on. Ready when nothing is left to be done.

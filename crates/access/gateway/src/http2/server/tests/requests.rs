@@ -254,3 +254,33 @@ fn windows_open_as_far_as_somebody_reads() {
         assert_eq!(raw.server.echo.dropped.get(), 1);
     });
 }
+
+/// The connection's window opens for what is thrown away too: what was on its way, what was not wanted, what was reset.
+#[test]
+fn what_nobody_reads_does_not_use_up_the_window() {
+    run(async {
+        let mut raw = Raw::open().await;
+        let mut stream = 1;
+        for path in ["/ignore", "/wait"].repeat(6) {
+            raw.say(&request(stream, false, &asks("POST", path))).await;
+            raw.say(&frame(PING, 0, 0, &[1; 8])).await;
+            raw.frame(PING).await;
+            for _ in 0..15 {
+                raw.say(&data(stream, false, &[0; 16 << 10])).await;
+            }
+            if path == "/wait" {
+                raw.say(&frame(RESET, 0, stream, &[0, 0, 0, 8])).await;
+            }
+            stream += 2;
+        }
+        // More than was announced, which is not kept.
+        for _ in 0..70 {
+            let head = [asks("POST", "/wait"), vec![("content-length", "3")]].concat();
+            raw.say(&[request(stream, false, &head), data(stream, false, &[0; 16 << 10])].concat()).await;
+            raw.frame(RESET).await;
+            stream += 2;
+        }
+        raw.say(&request(stream, true, &asks("GET", "/"))).await;
+        while raw.frame(HEADERS).await.head.stream != stream {}
+    });
+}
