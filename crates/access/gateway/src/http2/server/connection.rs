@@ -62,6 +62,8 @@ pub(super) struct Connection {
     pub(super) room: u32,
     /// What has been read since it was told.
     pub(super) read: u32,
+    /// Its window was opened since those who wait for it looked.
+    pub(super) opened: bool,
     pub(super) budget: Budget,
     pub(super) leaving: Leaving,
     /// Something came since somebody looked.
@@ -86,6 +88,7 @@ impl Shared {
             reset: VecDeque::new(),
             room: CONNECTION_WINDOW,
             read: 0,
+            opened: false,
             budget: Budget::new(),
             leaving: Leaving::No,
             heard: true,
@@ -98,6 +101,9 @@ impl Shared {
         let connection = &mut *self.0.borrow_mut();
         let Some(event) = reader.next()? else {
             connection.open_block = reader.open_block();
+            if std::mem::take(&mut connection.opened) {
+                connection.unblock();
+            }
             return connection.settle(reader.take_cost()).map(|()| None);
         };
         connection.heard = true;

@@ -62,7 +62,8 @@ impl Connection {
                     return Err(Violation::protocol("a window that opens by nothing"));
                 }
                 self.flow.open(by)?;
-                self.unblock();
+                // Once for all that was read: however often it is opened, those who wait look once.
+                self.opened = true;
             }
             Event::Window { stream, by } => {
                 let Some(stream) = self.stream(stream)? else { return Ok(Step::Nothing) };

@@ -83,7 +83,12 @@ fn target(asked: Asked, fields: &mut HeaderMap) -> Result<(Method, Uri), &'stati
         Entry::Vacant(host) => {
             host.insert(authority);
         }
-        Entry::Occupied(host) if host.get().as_bytes().eq_ignore_ascii_case(authority.as_bytes()) => {}
+        Entry::Occupied(mut host)
+            if host.iter().nth(1).is_none()
+                && host.get().as_bytes().eq_ignore_ascii_case(authority.as_bytes()) =>
+        {
+            host.insert(authority);
+        }
         // The pipeline sees both, and refuses that.
         Entry::Occupied(_) => return Ok((method, absolute(&authority, path)?)),
     }
