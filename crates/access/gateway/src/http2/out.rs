@@ -37,11 +37,13 @@ pub(super) struct Out {
 }
 
 impl Out {
-    /// A buffer that is empty belongs to whoever of this thread writes next.
+    /// A buffer that is empty belongs to whoever of this thread writes next; one that has become large to nobody.
     pub(super) fn release(&mut self) {
-        if self.length == 0 && (1..=KEPT).contains(&self.tail.capacity()) {
-            self.tail.clear();
-            SPARE.set(std::mem::take(&mut self.tail));
+        if self.length == 0 && self.tail.capacity() > 0 {
+            let tail = std::mem::take(&mut self.tail);
+            if tail.capacity() <= KEPT {
+                SPARE.set(tail);
+            }
         }
     }
 

@@ -258,6 +258,11 @@ impl Shared {
         self.0.borrow().open_block
     }
 
+    /// Whether more may be put into the buffer.
+    pub(super) fn has_room(&self) -> bool {
+        self.0.borrow().flow.has_room()
+    }
+
     /// Whether the client has heard that it is to go, and has been told all that it asked for.
     pub(super) fn is_done(&self) -> bool {
         let connection = self.0.borrow();

@@ -90,6 +90,7 @@ where
 /// perhaps reads.
 async fn close<I: AsyncRead + AsyncWrite + Unpin>(io: &mut I, shared: &Shared) -> io::Result<()> {
     poll_fn(|cx| shared.poll_write(io, cx).1).await?;
+    shared.wrote();
     io.shutdown().await?;
     let mut room = vec![0; 4 << 10];
     loop {
@@ -201,7 +202,8 @@ where
                 Err(_) => return Err(End::Gone("it has hung up")),
             }
             self.understand().map_err(End::Violation)?;
-            if all >= TURN {
+            // What must be answered is written before more is taken in.
+            if all >= TURN || !self.shared.has_room() {
                 cx.waker().wake_by_ref();
                 break;
             }
