@@ -24,7 +24,7 @@ mod wire_to_json;
 #[path = "../../crates/access/transcode/tests/it/compare.rs"]
 mod compare;
 
-pub use aqueduct_gateway::fuzzing::{gateway, http1, http2};
+pub use aqueduct_gateway::fuzzing::{gateway, http1, http2, http2_server};
 pub use binlog::binlog;
 pub use feed::feed;
 pub use json_to_wire::json_to_wire;
@@ -40,7 +40,7 @@ pub use wire_to_json::wire_to_json;
 pub type Check = fn(&[u8]);
 
 /// Every target by the name of its program and its folder in `corpus/`.
-pub const TARGETS: [(&str, Check); 13] = [
+pub const TARGETS: [(&str, Check); 14] = [
     ("json_to_wire", json_to_wire),
     ("wire_to_json", wire_to_json),
     ("template", template),
@@ -50,6 +50,7 @@ pub const TARGETS: [(&str, Check); 13] = [
     ("status", status),
     ("http1", http1),
     ("http2", http2),
+    ("http2_server", http2_server),
     ("token", token),
     ("binlog", binlog),
     ("feed", feed),

@@ -1,7 +1,7 @@
-//! What hyper's HTTP/1 codec takes and ours does not: the table of `docs/adr/0005-http1-codec.md`. When hyper becomes stricter,
-//! this says so.
+//! What hyper's HTTP/1 codec and h2 take and ours do not: the tables of `docs/adr/0005-http1-codec.md` and
+//! `docs/adr/0011-http2-server.md`. When they become stricter, this says so.
 
-use aqueduct_gateway::fuzzing::accepted;
+use aqueduct_gateway::fuzzing::{accepted, accepted_http2};
 
 #[track_caller]
 fn check(input: &[u8], hyper: bool) {
@@ -103,5 +103,51 @@ fn both_refuse_the_rest() {
         "0\r\nx: 1\n\r\n",
     ] {
         check(&chunked(body), false);
+    }
+}
+
+fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap_or_default();
+    [&[0, 0, length, kind, flags, 0, 0, 0, 1][..], payload].concat()
+}
+
+/// A header block of literals.
+fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let text = |text: &str| [&[u8::try_from(text.len()).unwrap_or_default()], text.as_bytes()].concat();
+    fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
+}
+
+#[track_caller]
+fn check_http2(wire: &[Vec<u8>], h2: bool) {
+    assert_eq!(
+        accepted_http2(&wire.concat()),
+        (false, h2),
+        "ours and h2's: {:?}",
+        wire.concat().escape_ascii()
+    );
+}
+
+#[test]
+fn h2_takes_what_we_refuse() {
+    let asks = |path| vec![(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "a")];
+    let with = |name, value| frame(1, 5, &block(&[asks("/"), vec![(name, value)]].concat()));
+    assert_eq!(accepted_http2(&with("x", "y")), (true, true));
+    let post = frame(1, 4, &block(&asks("/")));
+    check_http2(&[post.clone(), frame(0, 0, b"x"), frame(1, 5, &block(&[(":method", "GET")]))], true);
+    check_http2(&[with("x", " y")], true);
+    check_http2(&[with("x", "y\t")], true);
+    check_http2(&[frame(1, 5, &block(&asks("/#x")))], true);
+    check_http2(&[frame(1, 5, &block(&[(":method", "GET"), (":scheme", "ftp"), (":path", "/")]))], true);
+    let twice = [asks("/"), vec![("content-length", "1"), ("content-length", "1")]].concat();
+    check_http2(&[frame(1, 4, &block(&twice)), frame(0, 1, b"x")], true);
+    for (name, value) in [
+        ("te", "gzip"),
+        ("connection", "close"),
+        ("X", "y"),
+        (":x", "y"),
+        ("x", "\n"),
+        ("content-length", "x"),
+    ] {
+        check_http2(&[with(name, value)], false);
     }
 }

@@ -1,21 +1,17 @@
 //! One client connection: who it is, what it is doing, and when it has been doing nothing for too long.
 
-mod frames;
-
 use std::cell::{Cell, OnceCell};
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use http::HeaderValue;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
-use crate::client::frames::{Cut, Frames};
 use crate::options::Timeouts;
 
 /// What is known of a connection. One timer a connection watches it (see [`Client::overdue`]): a timer a request, as
@@ -33,14 +29,10 @@ pub(crate) struct Client {
     idle_since: Cell<Instant>,
     /// When the first byte of a head came that is not complete yet.
     head_since: Cell<Option<Instant>>,
-    /// HTTP/2: bytes between requests may be pings or window updates as well as heads.
-    multiplexed: Cell<bool>,
-    /// HTTP/1: since when the client has taken nothing of what we write.
+    /// Since when the client has taken nothing of what we write.
     stalled_since: Cell<Option<Instant>>,
     /// It took bytes since somebody looked last.
     wrote: Cell<bool>,
-    /// It sent more control frames than it may.
-    flooded: Cell<bool>,
 }
 
 /// Why a connection should end.
@@ -64,10 +56,8 @@ impl Client {
             in_flight: Cell::new(0),
             idle_since: Cell::new(Instant::now()),
             head_since: Cell::new(None),
-            multiplexed: Cell::new(false),
             stalled_since: Cell::new(None),
             wrote: Cell::new(false),
-            flooded: Cell::new(false),
         })
     }
 
@@ -92,11 +82,6 @@ impl Client {
         self.identity.get()
     }
 
-    /// Whether the connection ended because of what came beside requests.
-    pub(crate) fn flooded(&self) -> bool {
-        self.flooded.get()
-    }
-
     /// The peer's address as `x-forwarded-for` has it, made once a connection.
     pub(crate) fn forwarded(&self) -> &HeaderValue {
         self.forwarded.get_or_init(|| {
@@ -114,7 +99,7 @@ impl Client {
 
     /// Bytes came in. Between requests they are the beginning of a head.
     pub(crate) fn received(&self) {
-        if !self.multiplexed.get() && self.in_flight.get() == 0 && self.head_since.get().is_none() {
+        if self.in_flight.get() == 0 && self.head_since.get().is_none() {
             self.head_since.set(Some(Instant::now()));
         }
     }
@@ -129,7 +114,7 @@ impl Client {
     }
 
     /// When to look next, or what to do now.
-    fn due(&self, times: &Timeouts, now: Instant) -> Result<Instant, Overdue> {
+    pub(crate) fn due(&self, times: &Timeouts, now: Instant) -> Result<Instant, Overdue> {
         if self.in_flight.get() > 0 {
             let look = now + times.head.min(times.idle).min(times.write);
             let Some(since) = self.stalled_since.get() else { return Ok(look) };
@@ -145,15 +130,19 @@ impl Client {
         if due <= now { Err(overdue) } else { Ok(due.min(now + times.head)) }
     }
 
-    /// Resolves once the connection has neither carried a request nor taken any byte of an answer for the time of a head.
-    pub(crate) async fn lingers(&self, times: &Timeouts) {
-        loop {
-            self.wrote.set(false);
-            tokio::time::sleep(times.head).await;
-            if self.in_flight.get() == 0 && !self.wrote.get() {
-                return;
-            }
-        }
+    /// Whether a request is in flight.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.in_flight.get() > 0
+    }
+
+    /// The client took something of what we write.
+    pub(crate) fn wrote(&self) {
+        self.wrote.set(true);
+    }
+
+    /// Whether it did since the last look.
+    pub(crate) fn take_wrote(&self) -> bool {
+        self.wrote.take()
     }
 
     /// Resolves once the connection should end.
@@ -181,21 +170,18 @@ impl Drop for Busy {
     }
 }
 
-/// A client's socket, which tells its [`Client`] of every read.
+/// A client's socket, of which nobody knows yet what is spoken on it.
 #[derive(Debug)]
 pub(crate) struct Socket<S> {
     stream: S,
     client: Rc<Client>,
     /// What was read to tell the protocols apart.
     prefix: Vec<u8>,
-    served: usize,
-    /// HTTP/2.
-    frames: Option<Frames>,
 }
 
 impl<S: AsyncRead + Unpin> Socket<S> {
     pub(crate) fn new(stream: S, client: Rc<Client>) -> Self {
-        Self { stream, client, prefix: Vec::new(), served: 0, frames: None }
+        Self { stream, client, prefix: Vec::new() }
     }
 
     /// The stream, and what was read from it already.
@@ -204,7 +190,7 @@ impl<S: AsyncRead + Unpin> Socket<S> {
     }
 
     /// Whether the client speaks HTTP/2 with prior knowledge (RFC 9113, section 3.4): reads until that is certain.
-    /// What was read is read again afterwards.
+    /// The preface is then no part of what was [read](Self::into_parts).
     pub(crate) async fn sniff_http2(&mut self) -> io::Result<bool> {
         const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
         loop {
@@ -212,9 +198,8 @@ impl<S: AsyncRead + Unpin> Socket<S> {
                 return Ok(false);
             }
             if self.prefix.len() == PREFACE.len() {
-                self.client.multiplexed.set(true);
                 self.client.head_since.set(None);
-                self.frames = Some(Frames::new());
+                self.prefix.clear();
                 return Ok(true);
             }
             let mut room = [0; PREFACE.len()];
@@ -227,75 +212,6 @@ impl<S: AsyncRead + Unpin> Socket<S> {
             self.client.received();
             self.prefix.extend_from_slice(room.filled());
         }
-    }
-}
-
-impl<S> Socket<S> {
-    fn sent(&mut self, result: io::Result<usize>) -> Poll<io::Result<usize>> {
-        self.client.wrote.set(true);
-        if let (Some(frames), Ok(count)) = (&mut self.frames, &result) {
-            frames.sent(*count);
-        }
-        Poll::Ready(result)
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if let Some(rest) = this.prefix.get(this.served..).filter(|rest| !rest.is_empty()) {
-            let count = rest.len().min(buf.remaining());
-            buf.put_slice(rest.get(..count).unwrap_or_default());
-            this.served += count;
-            return Poll::Ready(Ok(()));
-        }
-        let before = buf.filled().len();
-        let result = ready!(Pin::new(&mut this.stream).poll_read(cx, buf));
-        this.client.received();
-        let cut = this
-            .frames
-            .as_mut()
-            .and_then(|frames| frames.received(buf.filled().get(before..).unwrap_or_default()).err());
-        Poll::Ready(match cut {
-            None => result,
-            Some(Cut::Preface) => Err(io::Error::other("the first frame is not the settings")),
-            Some(Cut::Flood) => {
-                this.client.flooded.set(true);
-                Err(io::Error::other("more control frames than a client may send"))
-            }
-        })
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let result = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
-        self.sent(result)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs));
-        self.sent(result)
     }
 }
 
@@ -326,25 +242,6 @@ mod tests {
         let begin = Instant::now();
         assert_eq!(client.overdue(&times).await, Overdue::Head);
         assert_eq!(begin.elapsed(), Duration::from_secs(1), "further bytes buy no time");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn whoever_still_takes_an_answer_lingers() {
-        let times = Timeouts::default();
-        let client = client();
-        let begin = Instant::now();
-        let busy = client.begin();
-        let lingers = client.lingers(&times);
-        let acts = async {
-            tokio::time::sleep(Duration::from_secs(15)).await;
-            drop(busy);
-            for _ in 0..2 {
-                client.wrote.set(true);
-                tokio::time::sleep(Duration::from_secs(10)).await;
-            }
-        };
-        tokio::join!(lingers, acts);
-        assert_eq!(begin.elapsed(), Duration::from_secs(40), "four looks, of which the last saw nothing");
     }
 
     #[tokio::test(start_paused = true)]

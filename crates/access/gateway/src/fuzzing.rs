@@ -2,6 +2,7 @@
 //! for users.
 
 mod http1;
+mod http2;
 
 use std::time::Duration;
 
@@ -10,17 +11,17 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 pub use self::http1::{accepted, http1, serve_idle};
+pub use self::http2::{accepted_http2, http2_server};
 use crate::descriptors::fuzz_reflection;
 use crate::grpc::Deframer;
 use crate::grpc_web;
-use crate::http2;
 use crate::stage::transcode::accept::Style;
 use crate::stage::transcode::request::{check_stream_content_type, is_form};
 use crate::stage::{deadline, normalize};
 
 /// What an upstream says over HTTP/2: to the client's own harness.
 pub fn http2(data: &[u8]) {
-    http2::fuzzing::http2(data);
+    crate::http2::fuzzing::http2(data);
 }
 
 /// The first byte chooses the parser, the second how the rest is cut into pieces.

@@ -292,7 +292,7 @@ pub struct Timeouts {
     pub head: Duration,
     /// Between two pieces of a request body. Default 10 s.
     pub body: Duration,
-    /// Between two pieces of an HTTP/1.1 answer that the client takes. Default 60 s.
+    /// Between two pieces of an answer that the client takes. Default 60 s.
     pub write: Duration,
     /// A connection without a request is closed after this. Default 75 s.
     pub idle: Duration,

@@ -2,9 +2,7 @@
 
 mod handshake;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +11,6 @@ use aqueduct_runtime::drain::Drain;
 use aqueduct_runtime::task;
 use bytes::BytesMut;
 use http::{Request, Response};
-use hyper::rt::Executor;
-use hyper::server::conn::http2;
-use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -24,18 +18,17 @@ use tokio::sync::oneshot;
 use crate::body::Body;
 use crate::client::{Client, Overdue, Socket};
 use crate::edge::Edge;
-use crate::http1;
-use crate::options::{Limits, Timeouts};
+use crate::options::Timeouts;
 use crate::pipeline;
 use crate::places::Place;
 use crate::reject::Reject;
+use crate::service::{Host, Service};
+use crate::stage::forward::RequestBody;
 use crate::tls::Acceptor;
+use crate::{http1, http2};
 
 /// The pause after an accept failed, for instance for want of file descriptors: trying at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Bytes an HTTP/2 client may send on one stream before we have read them, and on all streams of a connection.
-const STREAM_WINDOW: u32 = 256 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
 
 /// Accepts until the drain begins, or the sender of `ended` is dropped; then returns, and the connections go on by
 /// themselves, each holding a guard. `configured` is the address as the options have it.
@@ -150,7 +143,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     };
     match http2 {
         // In a box: a connection of the other kind should not need the memory of this.
-        Ok(true) => Box::pin(serve_http2(edge, client, socket, drain)).await,
+        Ok(true) => Box::pin(serve_http2(edge, client, socket.into_parts().0, drain)).await,
         Ok(false) if negotiated != Some(true) => {
             let (stream, read) = socket.into_parts();
             serve_http1(edge, client, (stream, read), drain).await;
@@ -169,7 +162,7 @@ async fn serve_http1<I: AsyncRead + AsyncWrite + Unpin + 'static>(
     let options = edge.options();
     let (limits, times) = (&options.limits, &options.timeouts);
     let service = Requests { edge, client };
-    http1::serve(stream, read, http1::Host { service, client, limits, times, drain }).await;
+    http1::serve(stream, read, Host { service, client, limits, times, drain }).await;
 }
 
 /// Where the requests of a connection go.
@@ -178,8 +171,8 @@ struct Requests<'r> {
     client: &'r Rc<Client>,
 }
 
-impl http1::Service for Requests<'_> {
-    fn call(&self, request: Request<http1::Incoming>) -> impl Future<Output = Response<Body>> {
+impl<B: RequestBody> Service<B> for Requests<'_> {
+    fn call(&self, request: Request<B>) -> impl Future<Output = Response<Body>> {
         pipeline::handle(self.edge, self.client, request)
     }
 
@@ -188,74 +181,17 @@ impl http1::Service for Requests<'_> {
     }
 }
 
-async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+/// Serves HTTP/2 on any stream, behind its preface.
+async fn serve_http2<I: AsyncRead + AsyncWrite + Unpin>(
     edge: &Rc<Edge>,
     client: &Rc<Client>,
-    socket: Socket<S>,
+    stream: I,
     drain: &Drain,
 ) {
-    let service = service_fn(|request| {
-        let (edge, client) = (Rc::clone(edge), Rc::clone(client));
-        // In a box, since hyper moves it about: kilobytes each time.
-        Box::pin(async move { Ok::<_, Infallible>(pipeline::handle(&edge, &client, request).await) })
-    });
     let options = edge.options();
-    let connection = http2_builder(&options.limits).serve_connection(TokioIo::new(socket), service);
-    run(&options.timeouts, client, drain, connection).await;
-    if client.flooded() {
+    let (limits, times) = (&options.limits, &options.timeouts);
+    let service = Requests { edge, client };
+    if http2::serve(stream, Host { service, client, limits, times, drain }).await {
         edge.metrics.floods.inc();
-    }
-}
-
-fn http2_builder(limits: &Limits) -> http2::Builder<LocalExecutor> {
-    let mut builder = http2::Builder::new(LocalExecutor);
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams)
-        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20));
-    builder
-}
-
-/// Drives a connection. A drain, or a long silence, lets what is in flight finish and tells the client to go.
-async fn run<I, S>(
-    times: &Timeouts,
-    client: &Client,
-    drain: &Drain,
-    connection: http2::Connection<TokioIo<Socket<I>>, S, LocalExecutor>,
-) where
-    I: AsyncRead + AsyncWrite + Unpin + 'static,
-    S: HttpService<hyper::body::Incoming, ResBody = Body, Error = Infallible, Future: 'static>,
-{
-    let mut connection = pin!(connection);
-    let mut leaving = false;
-    let result = loop {
-        tokio::select! {
-            // The connection first: a request that has arrived is in flight before the good-bye is said.
-            biased;
-            result = &mut connection => break result,
-            () = drain.started(), if !leaving => {}
-            _ = client.overdue(times), if !leaving => {}
-            // The other side may never answer the good-bye.
-            () = client.lingers(times), if leaving => return,
-        }
-        leaving = true;
-        connection.as_mut().graceful_shutdown();
-    };
-    if let Err(error) = result {
-        tracing::debug!(client = %client.address, %error, "client connection ended");
-    }
-}
-
-/// Runs what hyper spawns for HTTP/2 streams on the worker's own thread.
-#[derive(Debug, Clone, Copy)]
-struct LocalExecutor;
-
-impl<F: Future<Output: 'static> + 'static> Executor<F> for LocalExecutor {
-    fn execute(&self, future: F) {
-        task::spawn_local("http2-stream", future);
     }
 }

@@ -17,23 +17,24 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::body::Body;
 use crate::client::Client;
-use crate::http1::{self, Host, Incoming, Service};
+use crate::http1;
 use crate::options::{Limits, Timeouts};
 use crate::reject::Reject;
+use crate::service::{Host, Service};
 
 /// A request as a codec understood it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Understood {
-    method: Method,
+pub(super) struct Understood {
+    pub(super) method: Method,
     /// In origin form.
-    target: String,
-    headers: HeaderMap,
+    pub(super) target: String,
+    pub(super) headers: HeaderMap,
     /// `None` when it did not come to its end.
-    body: Option<Vec<u8>>,
+    pub(super) body: Option<Vec<u8>>,
 }
 
 impl Understood {
-    fn new(method: &Method, uri: &Uri, mut headers: HeaderMap, body: Option<Bytes>) -> Self {
+    pub(super) fn new(method: &Method, uri: &Uri, mut headers: HeaderMap, body: Option<Bytes>) -> Self {
         // An absolute target goes before `Host`.
         if let Some(authority) = uri.authority().and_then(|found| HeaderValue::from_str(found.as_str()).ok())
         {
@@ -52,14 +53,14 @@ impl Understood {
 
 /// What was asked, and why a head was refused.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct Seen {
-    requests: Vec<Understood>,
+pub(super) struct Seen {
+    pub(super) requests: Vec<Understood>,
     refused: Option<&'static str>,
 }
 
 /// Answers at once, and keeps what it was asked if it is to.
 #[derive(Debug)]
-struct Recorder<'r>(Option<&'r RefCell<Seen>>);
+pub(super) struct Recorder<'r>(pub(super) Option<&'r RefCell<Seen>>);
 
 impl Recorder<'_> {
     async fn answer<B: http_body::Body<Data = Bytes>>(&self, request: Request<B>) -> Response<Body> {
@@ -75,8 +76,8 @@ impl Recorder<'_> {
     }
 }
 
-impl Service for Recorder<'_> {
-    fn call(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> {
+impl<B: http_body::Body<Data = Bytes>> Service<B> for Recorder<'_> {
+    fn call(&self, request: Request<B>) -> impl Future<Output = Response<Body>> {
         self.answer(request)
     }
 
@@ -162,7 +163,7 @@ async fn hypers(input: &[u8]) -> Seen {
 }
 
 /// Runs something that waits for nothing but itself.
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let Ok(runtime) = runtime else { unreachable!("a runtime without I/O needs nothing of the system") };
     runtime.block_on(future)

@@ -7,13 +7,11 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use aqueduct_runtime::drain::Drain;
 use bytes::BytesMut;
 use http::{Method, Response, StatusCode, Version};
 use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Service;
 use super::body::Incoming;
 use super::head::{self, Head, Refused};
 use super::scan::Bounds;
@@ -21,7 +19,8 @@ use super::socket::{LITTLE, Rest, Socket};
 use super::write::{self, Ending, Out};
 use crate::body::Body;
 use crate::client::{Client, Overdue};
-use crate::options::{Limits, Timeouts};
+use crate::options::Timeouts;
+use crate::service::{Host, Service};
 
 /// How long a connection that is idle when a drain begins may still send a request.
 const GRACE: Duration = Duration::from_secs(2);
@@ -36,21 +35,11 @@ pub(crate) fn grace(times: &Timeouts) -> Duration {
     GRACE.min(times.drain / 4)
 }
 
-/// What a connection is served with.
-#[derive(Debug)]
-pub(crate) struct Host<'h, S> {
-    pub(crate) service: S,
-    pub(crate) client: &'h Rc<Client>,
-    pub(crate) limits: &'h Limits,
-    pub(crate) times: &'h Timeouts,
-    pub(crate) drain: &'h Drain,
-}
-
 /// Serves a connection, of which `read` has been read already, until one side closes it.
 pub(crate) async fn serve<I, S>(stream: I, read: BytesMut, host: Host<'_, S>)
 where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
-    S: Service,
+    S: Service<Incoming>,
 {
     let connection = Connection {
         socket: Rc::new(Socket::new(stream, read)),
@@ -114,7 +103,7 @@ enum After {
 impl<I, S> Connection<'_, I, S>
 where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
-    S: Service,
+    S: Service<Incoming>,
 {
     async fn live(&self) {
         loop {
@@ -372,12 +361,13 @@ mod tests {
     use http::Request;
 
     use super::*;
+    use crate::options::Limits;
     use crate::reject::Reject;
 
     /// Has a lot to remember while it answers.
     struct Heavy;
 
-    impl Service for Heavy {
+    impl Service<Incoming> for Heavy {
         async fn call(&self, _: Request<Incoming>) -> Response<Body> {
             let memory = [1u8; 8192];
             tokio::task::yield_now().await;

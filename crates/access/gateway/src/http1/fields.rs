@@ -115,7 +115,7 @@ pub(super) fn names(fields: &HeaderMap, list: &HeaderName, name: &[u8]) -> bool 
 }
 
 /// RFC 9110, section 10.1.1: the only expectation there is; HTTP/1.0 has none.
-pub(super) fn expects(fields: &HeaderMap, old: bool) -> Result<bool, Reject> {
+pub(crate) fn expects(fields: &HeaderMap, old: bool) -> Result<bool, Reject> {
     let mut expects = false;
     for value in fields.get_all(EXPECT) {
         if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {

@@ -12,19 +12,7 @@ mod socket;
 mod syntax;
 mod write;
 
-use http::{Request, Response};
-
-use crate::body::Body;
-use crate::reject::Reject;
-
-pub(crate) use self::body::Incoming;
-pub(crate) use self::connection::{Host, grace, serve};
+pub(crate) use self::connection::{grace, serve};
+pub(crate) use self::fields::expects;
+pub(crate) use self::head::unknown;
 pub(crate) use self::syntax::is_authority;
-
-/// Who answers the requests of a connection.
-pub(crate) trait Service {
-    /// Answers a request.
-    fn call(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>>;
-    /// Answers one whose head is refused; of the request there is as much as was understood.
-    fn refuse(&self, request: Request<()>, reject: Reject) -> Response<Body>;
-}

@@ -1,12 +1,10 @@
 //! Answers as bytes (RFC 9112, sections 4 to 7): head and small pieces gathered in one buffer, long pieces where they are, both
 //! in one write.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, UNIX_EPOCH};
 
-use aqueduct_runtime::clock;
 use bytes::{Buf, Bytes};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderValue, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -15,6 +13,7 @@ use http::{Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::socket::Socket;
+use crate::date;
 
 /// Longer pieces are not copied into the buffer: each is written from where it is.
 const SHORT: usize = 2 << 10;
@@ -26,7 +25,6 @@ const KEPT: usize = 64 << 10;
 thread_local! {
     /// The buffer of whichever connection of this thread answers next.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    static NOW: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
 }
 
 /// How the end of an answer is told.
@@ -185,7 +183,7 @@ pub(super) fn head<B>(
         push_field(buffer, b"connection", connection);
     }
     if !dated {
-        push_date(buffer, clock::since_epoch().as_secs());
+        date::now(|date| push_field(buffer, b"date", date));
     }
     buffer.extend_from_slice(b"\r\n");
 }
@@ -236,17 +234,6 @@ fn push_hex(buffer: &mut Vec<u8>, number: usize) {
     }
 }
 
-/// RFC 9110, section 6.6.1. The text is made once a second.
-fn push_date(buffer: &mut Vec<u8>, seconds: u64) {
-    NOW.with_borrow_mut(|(second, text)| {
-        if *second != seconds || text.is_empty() {
-            let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
-            (*second, *text) = (seconds, format!("date: {date}\r\n"));
-        }
-        buffer.extend_from_slice(text.as_bytes());
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,19 +244,6 @@ mod tests {
             let mut out = Vec::new();
             push_hex(&mut out, number);
             assert_eq!(String::from_utf8(out).unwrap(), format!("{number:x}"));
-        }
-    }
-
-    #[test]
-    fn dates_are_those_of_http_and_change_with_the_second() {
-        for (seconds, expect) in [
-            (784_111_777, "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"),
-            (784_111_777, "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"),
-            (784_111_778, "date: Sun, 06 Nov 1994 08:49:38 GMT\r\n"),
-        ] {
-            let mut out = Vec::new();
-            push_date(&mut out, seconds);
-            assert_eq!(String::from_utf8(out).unwrap(), expect);
         }
     }
 

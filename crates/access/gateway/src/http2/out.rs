@@ -1,5 +1,6 @@
 //! What is to be written: frames as they were made, small ones in one buffer, long messages as they are.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,12 +9,23 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 
-use super::frame::{DATA, END_STREAM, HEAD, Head, RESET, Reason, WINDOW_UPDATE};
+use super::frame::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEAD, HEADERS, Head, LONGEST, RESET, Reason,
+    WINDOW_UPDATE,
+};
 
 /// A message that is no longer than this is copied behind the head of its frame: another slice costs a write more.
 const SHORT: usize = 512;
 /// Slices of one write.
 const SLICES: usize = 64;
+
+/// A larger buffer is not kept for the next writer.
+const KEPT: usize = 64 << 10;
+
+thread_local! {
+    /// The buffer of whichever connection of this thread writes next.
+    static SPARE: Cell<BytesMut> = Cell::new(BytesMut::new());
+}
 
 /// The frames that wait for the next write.
 #[derive(Debug, Default)]
@@ -25,13 +37,30 @@ pub(super) struct Out {
 }
 
 impl Out {
+    /// A buffer that is empty belongs to whoever of this thread writes next; one that has become large to nobody.
+    pub(super) fn release(&mut self) {
+        if self.length == 0 && self.tail.capacity() > 0 {
+            let tail = std::mem::take(&mut self.tail);
+            if tail.capacity() <= KEPT {
+                SPARE.set(tail);
+            }
+        }
+    }
+
+    fn tail(&mut self) -> &mut BytesMut {
+        if self.tail.capacity() == 0 {
+            self.tail = SPARE.take();
+        }
+        &mut self.tail
+    }
+
     /// Bytes that wait.
     pub(super) fn len(&self) -> usize {
         self.length
     }
 
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
-        self.tail.extend_from_slice(bytes);
+        self.tail().extend_from_slice(bytes);
         self.length += bytes.len();
     }
 
@@ -59,29 +88,33 @@ impl Out {
         self.frame(Head::new(0, WINDOW_UPDATE, 0, stream), &by.to_be_bytes());
     }
 
-    /// Room for a head that will be known when what follows it is.
-    pub(super) fn begin(&mut self) -> (usize, &mut BytesMut) {
-        let at = self.tail.len();
+    pub(super) fn go_away(&mut self, last: u32, reason: Reason) {
+        let payload = u64::from(last) << 32 | u64::from(reason.0);
+        self.frame(Head::new(0, GOAWAY, 0, 0), &payload.to_be_bytes());
+    }
+
+    /// A header block, which `write` appends, in as many frames as it needs.
+    pub(super) fn headers(&mut self, stream: u32, end: bool, write: impl FnOnce(&mut BytesMut)) {
+        let end = if end { END_STREAM } else { 0 };
+        let at = self.tail().len();
         self.tail.extend_from_slice(&[0; HEAD]);
-        (at, &mut self.tail)
-    }
-
-    /// The head at `at`, of what was written since; answers with the length.
-    pub(super) fn end(&mut self, at: usize, head: Head) -> usize {
+        write(&mut self.tail);
         let length = self.tail.len() - at - HEAD;
-        if let Some(room) = self.tail.get_mut(at..).and_then(|room| room.first_chunk_mut::<HEAD>()) {
-            *room = Head { length, ..head }.bytes();
+        if length <= LONGEST {
+            let head = Head::new(length, HEADERS, END_HEADERS | end, stream);
+            if let Some(room) = self.tail.get_mut(at..).and_then(|room| room.first_chunk_mut::<HEAD>()) {
+                *room = head.bytes();
+            }
+            self.length += HEAD + length;
+            return;
         }
-        self.length += HEAD + length;
-        length
-    }
-
-    /// Takes back what was written since `at`.
-    pub(super) fn take_back(&mut self, at: usize) -> BytesMut {
-        let mut taken = self.tail.split_off(at);
-        self.length -= taken.len();
-        taken.advance(HEAD.min(taken.len()));
-        taken
+        let block = self.tail.split_off(at).split_off(HEAD);
+        let last = block.len().div_ceil(LONGEST) - 1;
+        for (number, piece) in block.chunks(LONGEST).enumerate() {
+            let (kind, end) = if number == 0 { (HEADERS, end) } else { (CONTINUATION, 0) };
+            let flags = end | if number == last { END_HEADERS } else { 0 };
+            self.frame(Head::new(0, kind, flags, stream), piece);
+        }
     }
 
     /// Writes all of it. Ready when nothing is left.

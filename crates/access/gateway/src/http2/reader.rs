@@ -1,4 +1,4 @@
-//! What an upstream sends, from bytes to events. Whatever it sends, this holds no more than a frame, or a block of headers, and
+//! What a peer sends, from bytes to events. Whatever it sends, this holds no more than a frame, or a block of headers, and
 //! both have a bound.
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -9,10 +9,21 @@ use super::frame::{
 };
 use super::hpack::{Block, Decoder};
 
-/// Bytes of a header block, in all of its frames.
-const LONGEST_BLOCK: usize = 128 << 10;
+/// What a control frame costs its sender, of those who are charged: a reset among them, since it may have begun a call.
+pub(super) const CONTROL: i64 = 64;
+/// A window update. There may be two for each small frame that the peer reads.
+const WINDOW_UPDATE_COST: i64 = 16;
+/// Frames of one header block, beyond those that its bytes need.
+const FRAMES: usize = 8;
 
-/// Something that the upstream said.
+/// Who speaks: not all that a server may say may a client say too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speaker {
+    Upstream,
+    Client,
+}
+
+/// Something that the peer said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
     /// Bytes of a body, to be had from [`Reader::peek`] or [`Reader::take`]; and how much padding came with them.
@@ -22,10 +33,11 @@ pub(super) enum Event {
         padding: usize,
         end: bool,
     },
-    /// The head of an answer, or its trailers.
+    /// The head of a message, or its trailers.
     Headers {
         stream: u32,
-        block: Block,
+        /// In a box, so that all the data need not be moved as if it were one.
+        block: Box<Block>,
         end: bool,
     },
     Reset {
@@ -34,6 +46,8 @@ pub(super) enum Event {
     },
     Settings(Settings),
     Ping([u8; 8]),
+    /// The answer to a ping.
+    Pong([u8; 8]),
     GoAway {
         last: u32,
         reason: Reason,
@@ -44,7 +58,7 @@ pub(super) enum Event {
     },
 }
 
-/// What the upstream wishes; a setting that is not told stays as it is.
+/// What the peer wishes; a setting that is not told stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Settings {
     pub(super) table: Option<u32>,
@@ -69,6 +83,7 @@ struct Continued {
     stream: u32,
     end: bool,
     block: Vec<u8>,
+    frames: usize,
 }
 
 /// Cuts frames out of what is read. Bodies are handed on as they come, and everything else whole.
@@ -80,21 +95,47 @@ pub(super) struct Reader {
     partial: Option<Partial>,
     continued: Option<Continued>,
     decoder: Decoder,
+    /// Bytes of a header block, in all of its frames.
+    longest: usize,
+    speaker: Speaker,
     /// The first frame has come.
     begun: bool,
+    /// What the frames cost that have come since somebody looked.
+    cost: i64,
+    /// Header blocks that have begun.
+    blocks: u64,
 }
 
 impl Reader {
-    /// `longest`: bytes of headers that an answer may have.
-    pub(super) fn new(longest: usize) -> Self {
+    /// `longest`: bytes of headers that a message may have.
+    pub(super) fn new(speaker: Speaker, longest: usize) -> Self {
+        // A client that sends a bomb is told; an upstream's is read over, and spoils its own answer.
+        let decoder = match speaker {
+            Speaker::Upstream => Decoder::new(longest, usize::MAX),
+            Speaker::Client => Decoder::strict(longest, longest.saturating_mul(4)),
+        };
         Self {
             buffer: BytesMut::new(),
             used: 0,
             partial: None,
             continued: None,
-            decoder: Decoder::new(longest),
+            decoder,
+            longest: longest.saturating_mul(2),
+            speaker,
             begun: false,
+            cost: 0,
+            blocks: 0,
         }
+    }
+
+    /// What the frames cost that have come since the last time.
+    pub(super) fn take_cost(&mut self) -> i64 {
+        std::mem::take(&mut self.cost)
+    }
+
+    /// The number of the header block that has begun and not ended, if there is one.
+    pub(super) fn open_block(&self) -> Option<u64> {
+        self.continued.is_some().then_some(self.blocks)
     }
 
     /// The data of the event that was just read.
@@ -197,6 +238,9 @@ impl Reader {
         }
         self.buffer.advance(HEAD);
         let end = head.has(END_STREAM);
+        if left == 0 && !end {
+            self.cost += CONTROL;
+        }
         self.partial = Some(Partial { stream: head.stream, left, padding, told, end });
         Ok(true)
     }
@@ -205,41 +249,53 @@ impl Reader {
     fn whole(&mut self, head: Head) -> Result<Option<Event>, Violation> {
         let payload = self.buffer.get(HEAD..HEAD + head.length).unwrap_or_default();
         let stream = head.stream;
+        self.cost += match head.kind {
+            HEADERS => 0,
+            WINDOW_UPDATE => WINDOW_UPDATE_COST,
+            _ => CONTROL,
+        };
         Ok(Some(match head.kind {
             HEADERS => {
                 let block = fragment(head, payload)?;
                 let end = head.has(END_STREAM);
+                if self.speaker == Speaker::Client && dependence(head, payload) == Some(stream) {
+                    return Err(Violation::protocol("a stream that depends on itself"));
+                }
                 if !head.has(END_HEADERS) {
-                    self.continued = Some(Continued { stream, end, block: block.to_vec() });
+                    self.blocks += 1;
+                    self.continued = Some(Continued { stream, end, block: block.to_vec(), frames: 1 });
                     return Ok(None);
                 }
-                Event::Headers { stream, block: self.decoder.decode(block)?, end }
+                Event::Headers { stream, block: Box::new(self.decoder.decode(block)?), end }
             }
             CONTINUATION => {
                 let Some(continued) = &mut self.continued else { return Ok(None) };
                 let last = head.has(END_HEADERS);
-                if continued.block.len() + payload.len() > LONGEST_BLOCK || (payload.is_empty() && !last) {
+                continued.frames += 1;
+                if continued.block.len() + payload.len() > self.longest
+                    || continued.frames > FRAMES + self.longest / LONGEST
+                    || (payload.is_empty() && !last)
+                {
                     return Err(Violation::new(Reason::ENHANCE_YOUR_CALM, "a header block without end"));
                 }
                 continued.block.extend_from_slice(payload);
                 if !last {
                     return Ok(None);
                 }
-                let Some(Continued { stream, end, block }) = self.continued.take() else { return Ok(None) };
-                Event::Headers { stream, block: self.decoder.decode(&block)?, end }
+                let Some(Continued { stream, end, block, .. }) = self.continued.take() else {
+                    return Ok(None);
+                };
+                Event::Headers { stream, block: Box::new(self.decoder.decode(&block)?), end }
             }
             RESET => Event::Reset { stream, reason: Reason(exactly(payload)?) },
             SETTINGS if head.has(ACK) => {
                 exactly_of::<0>(payload)?;
                 return Ok(None);
             }
-            SETTINGS => Event::Settings(settings(payload)?),
+            SETTINGS => Event::Settings(settings(payload, self.speaker)?),
             PING => {
                 let opaque = exactly_of::<8>(payload)?;
-                if head.has(ACK) {
-                    return Ok(None);
-                }
-                Event::Ping(opaque)
+                if head.has(ACK) { Event::Pong(opaque) } else { Event::Ping(opaque) }
             }
             GOAWAY => {
                 let (last, rest) =
@@ -250,7 +306,10 @@ impl Reader {
             }
             WINDOW_UPDATE => Event::Window { stream, by: exactly(payload)? & MAX },
             PRIORITY => {
-                exactly_of::<5>(payload)?;
+                let [on @ .., _] = exactly_of::<5>(payload)?;
+                if self.speaker == Speaker::Client && u32::from_be_bytes(on) & MAX == stream {
+                    return Err(Violation::protocol("a stream that depends on itself"));
+                }
                 return Ok(None);
             }
             PUSH_PROMISE => return Err(Violation::protocol("a push, which was not allowed")),
@@ -258,6 +317,12 @@ impl Reader {
             _ => return Ok(None),
         }))
     }
+}
+
+/// The stream that a HEADERS frame depends on, if it says so. Priorities are not heeded, but those of RFC 7540 that cannot be are refused.
+fn dependence(head: Head, payload: &[u8]) -> Option<u32> {
+    let rest = if head.has(PADDED) { payload.get(1..)? } else { payload };
+    head.has(PRIORITISED).then(|| rest.first_chunk().map(|on| u32::from_be_bytes(*on) & MAX))?
 }
 
 /// A HEADERS frame without its padding and priority.
@@ -286,7 +351,7 @@ fn exactly(payload: &[u8]) -> Result<u32, Violation> {
 }
 
 /// RFC 9113, section 6.5.2.
-fn settings(payload: &[u8]) -> Result<Settings, Violation> {
+fn settings(payload: &[u8], speaker: Speaker) -> Result<Settings, Violation> {
     let mut settings = Settings::default();
     let (each, rest) = payload.as_chunks::<6>();
     if !rest.is_empty() {
@@ -296,7 +361,9 @@ fn settings(payload: &[u8]) -> Result<Settings, Violation> {
         let value = u32::from_be_bytes(*value);
         match u16::from_be_bytes([*a, *b]) {
             1 => settings.table = Some(settings.table.map_or(value, |before| before.min(value))),
-            2 if value != 0 => return Err(Violation::protocol("a server that wants pushes")),
+            2 if value > 1 || (value == 1 && speaker == Speaker::Upstream) => {
+                return Err(Violation::protocol("a server that wants pushes, or what is neither yes nor no"));
+            }
             3 => settings.streams = Some(value),
             4 if value > MAX => {
                 return Err(Violation::new(Reason::FLOW_CONTROL_ERROR, "a window that is too large"));

@@ -142,6 +142,23 @@ impl Raw {
             .find(|frame| frame.kind == kind && !(kind == SETTINGS && frame.flags & ACK != 0))
     }
 
+    /// Whether a frame of this kind comes.
+    pub(crate) fn find_any(&mut self, mut wanted: impl FnMut(&Frame) -> bool) -> bool {
+        std::iter::from_fn(|| self.next()).any(|frame| wanted(&frame))
+    }
+
+    /// Reads whatever comes, frames or not, to the end of the connection.
+    pub(crate) fn end_of_connection(&mut self) -> bool {
+        let mut room = [0; 4096];
+        loop {
+            match self.stream.read(&mut room) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            }
+        }
+    }
+
     /// Reads to the end: the reason of the last GOAWAY, if there was one.
     pub(crate) fn end(&mut self) -> Option<u32> {
         let frames = std::iter::from_fn(|| self.next());

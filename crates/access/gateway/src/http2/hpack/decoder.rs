@@ -1,10 +1,11 @@
-//! Header blocks of an upstream, read. Whatever a field is, the table follows the peer's: a bad one spoils its own answer only.
+//! Header blocks, read. Whatever a field is, the table follows the peer's: a bad one spoils its own answer only.
 
 use std::collections::VecDeque;
 use std::sync::LazyLock;
 
-use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode};
 
 use super::{OVERHEAD, STATIC, TABLE, huffman};
 use crate::http2::frame::{Reason, Violation};
@@ -13,18 +14,47 @@ use crate::http2::frame::{Reason, Violation};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Block {
     pub(crate) status: Option<StatusCode>,
+    /// What only a request has.
+    pub(crate) asked: Option<Asked>,
     pub(crate) fields: HeaderMap,
     pub(crate) length: Option<u64>,
     /// What is wrong with it, if something is.
     pub(crate) wrong: Option<&'static str>,
+    /// There are more fields than agreed: some are not kept.
+    pub(crate) too_long: bool,
+}
+
+/// What a request asks for (RFC 9113, section 8.3.1).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Asked {
+    pub(crate) method: Option<Method>,
+    pub(crate) scheme: bool,
+    pub(crate) authority: Option<HeaderValue>,
+    pub(crate) path: Option<PathAndQuery>,
 }
 
 /// A field that was understood.
 #[derive(Debug, Clone)]
 enum Field {
-    Status(Option<StatusCode>),
+    Status(StatusCode),
+    Method(Method),
+    Scheme,
+    Authority(HeaderValue),
+    Path(PathAndQuery),
     Header(HeaderName, HeaderValue),
-    /// Of HTTP, but not of an answer; or of nothing.
+    /// What must not be in a message.
+    Bad,
+}
+
+/// Whose value a literal gives.
+#[derive(Debug, Clone)]
+enum Name {
+    Status,
+    Method,
+    Scheme,
+    Authority,
+    Path,
+    Header(HeaderName),
     Bad,
 }
 
@@ -32,6 +62,8 @@ enum Field {
 #[derive(Debug, Clone)]
 struct Entry {
     field: Field,
+    /// Of the name alone.
+    named: Name,
     size: usize,
     name: usize,
 }
@@ -43,21 +75,27 @@ pub(crate) struct Decoder {
     table: VecDeque<Entry>,
     size: usize,
     limit: usize,
-    /// Bytes of a block's fields, as a table counts them.
+    /// Bytes of a block's fields that are kept, as a table counts them.
     longest: usize,
+    /// What a block with more of them is: not long, but a bomb.
+    bomb: usize,
+    /// Whether blanks around values are refused (RFC 9113, section 8.2.1). gRPC servers send messages with them.
+    strict: bool,
     name: Vec<u8>,
     value: Vec<u8>,
 }
 
 static KNOWN: LazyLock<Vec<Entry>> = LazyLock::new(|| {
-    let entry = |(name, value): &(&'static str, &'static str)| Entry {
-        field: field(name.as_bytes(), value.as_bytes()),
-        size: name.len() + value.len() + OVERHEAD,
-        name: name.len(),
+    let entry = |(name, value): &(&'static str, &'static str)| {
+        let named = named(name.as_bytes());
+        let size = name.len() + value.len() + OVERHEAD;
+        Entry { field: field(&named, value.as_bytes(), false), named, size, name: name.len() }
     };
     STATIC.iter().map(entry).collect()
 });
 
+/// Fields of a block for which there is room at once.
+const FIELDS: usize = 12;
 /// More than an index or a length can be.
 const TOO_MUCH: usize = 1 << 28;
 
@@ -67,13 +105,28 @@ fn bad(what: &'static str) -> Violation {
 }
 
 impl Decoder {
-    pub(crate) fn new(longest: usize) -> Self {
-        Self { table: VecDeque::new(), size: 0, limit: TABLE, longest, name: Vec::new(), value: Vec::new() }
+    /// Keeps so many bytes of a block's fields. What has more than `bomb` of them ends the connection.
+    pub(crate) fn new(longest: usize, bomb: usize) -> Self {
+        Self {
+            table: VecDeque::new(),
+            size: 0,
+            limit: TABLE,
+            longest,
+            bomb,
+            strict: false,
+            name: Vec::new(),
+            value: Vec::new(),
+        }
+    }
+
+    /// The same, which also refuses blanks around values.
+    pub(crate) fn strict(longest: usize, bomb: usize) -> Self {
+        Self { strict: true, ..Self::new(longest, bomb) }
     }
 
     /// Reads a whole block. An error ends the connection: nobody knows any more what the table is.
     pub(crate) fn decode(&mut self, mut block: &[u8]) -> Result<Block, Violation> {
-        let mut found = Block { fields: HeaderMap::with_capacity(6), ..Block::default() };
+        let mut found = Block { fields: HeaderMap::with_capacity(FIELDS), ..Block::default() };
         let (mut total, mut begun) = (0usize, false);
         while let Some(&first) = block.first() {
             let keep = first & 0b1100_0000 == 0b0100_0000;
@@ -85,6 +138,12 @@ impl Decoder {
                 continue;
             }
             begun = true;
+            if total > self.bomb {
+                return Err(Violation::new(
+                    Reason::ENHANCE_YOUR_CALM,
+                    "a header block that unfolds without end",
+                ));
+            }
             if first & 0b1000_0000 != 0 {
                 let entry = self.entry(number(&mut block, 7)?)?;
                 total += entry.size;
@@ -103,7 +162,7 @@ impl Decoder {
             }
         }
         if total > self.longest {
-            found.wrong = Some("more headers than agreed");
+            found.too_long = true;
         }
         Ok(found)
     }
@@ -117,20 +176,16 @@ impl Decoder {
 
     fn literal(&mut self, block: &mut &[u8], prefix: u32) -> Result<Entry, Violation> {
         let index = number(block, prefix)?;
-        if index == 0 {
+        let (named, name) = if index == 0 {
             string(block, &mut self.name)?;
-            string(block, &mut self.value)?;
-            let size = self.name.len() + self.value.len() + OVERHEAD;
-            return Ok(Entry { field: field(&self.name, &self.value), size, name: self.name.len() });
-        }
-        string(block, &mut self.value)?;
-        let Entry { field, name, .. } = self.entry(index)?;
-        let field = match field {
-            Field::Status(_) => Field::Status(StatusCode::from_bytes(&self.value).ok()),
-            Field::Header(name, _) => header(name.clone(), &self.value),
-            Field::Bad => Field::Bad,
+            (named(&self.name), self.name.len())
+        } else {
+            let entry = self.entry(index)?;
+            (entry.named.clone(), entry.name)
         };
-        Ok(Entry { field, size: name + self.value.len() + OVERHEAD, name: *name })
+        string(block, &mut self.value)?;
+        let field = field(&named, &self.value, self.strict);
+        Ok(Entry { field, named, size: name + self.value.len() + OVERHEAD, name })
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -160,41 +215,79 @@ impl Decoder {
 
 impl Block {
     fn add(&mut self, field: &Field) {
-        match field {
-            Field::Header(name, value) => {
-                if *name == CONTENT_LENGTH {
-                    let length = value.to_str().ok().and_then(|text| text.parse().ok());
-                    if length.is_none() || self.length.is_some_and(|before| Some(before) != length) {
-                        self.wrong = Some("the content's length is no number");
-                    }
-                    self.length = length;
-                }
-                self.fields.append(name, value.clone());
+        let asked = match field {
+            Field::Header(name, value) => return self.header(name, value),
+            Field::Status(status) if self.status.is_none() && self.fields.is_empty() => {
+                return self.status = Some(*status);
             }
-            Field::Status(Some(status)) if self.status.is_none() && self.fields.is_empty() => {
-                self.status = Some(*status);
+            Field::Status(_) | Field::Bad => return self.wrong = Some("a malformed field"),
+            // Those of a request come before all others, and once.
+            _ if !self.fields.is_empty() => return self.wrong = Some("a pseudo-field behind others"),
+            _ => self.asked.get_or_insert_default(),
+        };
+        let again = match field {
+            Field::Method(method) => asked.method.replace(method.clone()).is_some(),
+            Field::Authority(authority) => asked.authority.replace(authority.clone()).is_some(),
+            Field::Path(path) => asked.path.replace(path.clone()).is_some(),
+            _ => std::mem::replace(&mut asked.scheme, true),
+        };
+        if again {
+            self.wrong = Some("a pseudo-field that comes twice");
+        }
+    }
+
+    fn header(&mut self, name: &HeaderName, value: &HeaderValue) {
+        if *name == CONTENT_LENGTH {
+            let digits = value.as_bytes().iter().all(u8::is_ascii_digit);
+            let length = value.to_str().ok().filter(|_| digits).and_then(|text| text.parse().ok());
+            if length.is_none() || self.length.is_some_and(|before| Some(before) != length) {
+                self.wrong = Some("the content's length is no number");
             }
-            Field::Status(_) | Field::Bad => self.wrong = Some("a malformed field"),
+            self.length = length;
+        }
+        if self.fields.try_append(name, value.clone()).is_err() {
+            self.wrong = Some("more headers than there can be");
         }
     }
 }
 
 /// RFC 9113, section 8.2: names are lower case, and nothing is of the hop.
-fn field(name: &[u8], value: &[u8]) -> Field {
-    if name == b":status" {
-        return Field::Status(StatusCode::from_bytes(value).ok());
-    }
-    let of_the_hop: [&[u8]; 5] =
-        [b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"];
-    match HeaderName::from_lowercase(name) {
-        Ok(_) if of_the_hop.contains(&name) => Field::Bad,
-        Ok(name) => header(name, value),
-        Err(_) => Field::Bad,
+fn named(name: &[u8]) -> Name {
+    match name {
+        b":status" => Name::Status,
+        b":method" => Name::Method,
+        b":scheme" => Name::Scheme,
+        b":authority" => Name::Authority,
+        b":path" => Name::Path,
+        b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding" | b"upgrade" => Name::Bad,
+        _ => HeaderName::from_lowercase(name).map_or(Name::Bad, Name::Header),
     }
 }
 
-fn header(name: HeaderName, value: &[u8]) -> Field {
-    HeaderValue::from_bytes(value).map_or(Field::Bad, |value| Field::Header(name, value))
+fn field(name: &Name, value: &[u8], strict: bool) -> Field {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    if strict && (blank(value.first()) || blank(value.last())) {
+        return Field::Bad;
+    }
+    let field = match name {
+        Name::Status => StatusCode::from_bytes(value).ok().map(Field::Status),
+        Name::Method => Method::from_bytes(value).ok().map(Field::Method),
+        Name::Scheme => matches!(value, b"http" | b"https").then_some(Field::Scheme),
+        Name::Authority => HeaderValue::from_bytes(value).ok().map(Field::Authority),
+        Name::Path => path(value).map(Field::Path),
+        Name::Header(name) => {
+            HeaderValue::from_bytes(value).ok().map(|value| Field::Header(name.clone(), value))
+        }
+        Name::Bad => None,
+    };
+    field.unwrap_or(Field::Bad)
+}
+
+/// A path with perhaps a query, or `*`. A fragment is not sent.
+fn path(value: &[u8]) -> Option<PathAndQuery> {
+    let whole = value == b"*" || value.first() == Some(&b'/');
+    let clean = value.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#');
+    (whole && clean).then(|| PathAndQuery::try_from(value).ok())?
 }
 
 /// A number whose first byte has so many bits of it (section 5.1).

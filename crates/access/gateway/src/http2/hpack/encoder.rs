@@ -1,4 +1,4 @@
-//! Heads of calls, written. A field that comes a second time goes into the peer's table, and is one byte from then on; strings
+//! Heads, written. A field that comes a second time goes into the peer's table, and is one byte from then on; strings
 //! are sent as they are.
 
 use std::collections::{HashMap, VecDeque};
@@ -6,9 +6,14 @@ use std::hash::{BuildHasher, Hasher};
 
 use bytes::{BufMut, BytesMut};
 use foldhash::fast::FixedState;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue};
+use http::StatusCode;
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, DATE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE,
+    TRANSFER_ENCODING, UPGRADE,
+};
 
 use super::{OVERHEAD, STATIC, TABLE};
+use crate::date;
 
 /// Indices of the table that everybody has.
 const AUTHORITY: u8 = 1;
@@ -16,6 +21,8 @@ const POST: u8 = 3;
 const PATH: u8 = 4;
 const HTTP: u8 = 6;
 const HTTPS: u8 = 7;
+const STATUS: u8 = 8;
+const LENGTH: usize = 28;
 
 /// The field is in the table.
 const INDEXED: u8 = 0b1000_0000;
@@ -68,6 +75,15 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: &'a HeaderMap,
 }
 
+/// The head of an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer<'a> {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: &'a HeaderMap,
+    /// The content's, where the headers do not tell it.
+    pub(crate) length: Option<usize>,
+}
+
 impl Encoder {
     pub(crate) fn new() -> Self {
         Self {
@@ -93,10 +109,7 @@ impl Encoder {
 
     /// Appends the block of a call.
     pub(crate) fn encode(&mut self, call: Call<'_>, out: &mut BytesMut) {
-        out.reserve(512);
-        if std::mem::take(&mut self.resized) {
-            number(RESIZE, 5, self.limit, out);
-        }
+        self.begin(out);
         out.put_u8(INDEXED | POST);
         out.put_u8(INDEXED | if call.secure { HTTPS } else { HTTP });
         self.field(Some(AUTHORITY), b":authority", call.authority.as_bytes(), out);
@@ -106,13 +119,69 @@ impl Encoder {
         }
     }
 
+    /// Appends the block of an answer, with its date.
+    pub(crate) fn answer(&mut self, answer: Answer<'_>, out: &mut BytesMut) {
+        self.begin(out);
+        self.status(answer.status, out);
+        for (name, value) in answer.headers {
+            if *name != CONNECTION && *name != TRANSFER_ENCODING && *name != UPGRADE {
+                self.header(name, value, out);
+            }
+        }
+        if let Some(length) = answer.length.filter(|_| !answer.headers.contains_key(CONTENT_LENGTH)) {
+            number(0, 4, LENGTH, out);
+            string(itoa::Buffer::new().format(length).as_bytes(), out);
+        }
+        if !answer.headers.contains_key(DATE) {
+            date::now(|text| self.field(None, b"date", text, out));
+        }
+    }
+
+    /// Appends the block of an interim answer.
+    pub(crate) fn interim(&mut self, status: StatusCode, out: &mut BytesMut) {
+        self.begin(out);
+        out.put_u8(STATUS);
+        string(status.as_str().as_bytes(), out);
+    }
+
+    /// Appends a block of trailers.
+    pub(crate) fn trailers(&mut self, headers: &HeaderMap, out: &mut BytesMut) {
+        self.begin(out);
+        for (name, value) in headers {
+            self.header(name, value, out);
+        }
+    }
+
+    /// What a block may begin with.
+    fn begin(&mut self, out: &mut BytesMut) {
+        out.reserve(512);
+        if std::mem::take(&mut self.resized) {
+            number(RESIZE, 5, self.limit, out);
+        }
+    }
+
+    fn status(&mut self, status: StatusCode, out: &mut BytesMut) {
+        let known = match status.as_u16() {
+            200 => 0,
+            204 => 1,
+            206 => 2,
+            304 => 3,
+            400 => 4,
+            404 => 5,
+            500 => 6,
+            _ => return self.field(Some(STATUS), b":status", status.as_str().as_bytes(), out),
+        };
+        out.put_u8(INDEXED | (STATUS + known));
+    }
+
     fn header(&mut self, name: &HeaderName, value: &HeaderValue, out: &mut BytesMut) {
         let bytes = name.as_str().as_bytes();
         if value.is_sensitive() {
             out.put_u8(NEVER);
             string(bytes, out);
             string(value.as_bytes(), out);
-        } else if *name == AUTHORIZATION || *name == COOKIE || *name == CONTENT_LENGTH {
+        } else if *name == AUTHORIZATION || *name == COOKIE || *name == SET_COOKIE || *name == CONTENT_LENGTH
+        {
             // Secrets do not belong where one client's calls could be compared with another's.
             out.put_u8(0);
             string(bytes, out);

@@ -30,6 +30,8 @@ struct Code {
     index: [usize; LONGEST + 1],
     /// All bytes, in the order of their codes.
     bytes: [u8; 256],
+    /// The byte whose code begins eight bits, and its code's length; 0 where it is longer. All that is common in heads is not.
+    short: [(u8, u8); 256],
 }
 
 static CODE: Code = code();
@@ -41,6 +43,7 @@ static CODE: Code = code();
 const fn code() -> Code {
     let (mut end, mut first) = ([0; LONGEST + 1], [0; LONGEST + 1]);
     let (mut index, mut bytes) = ([0; LONGEST + 1], [0; 256]);
+    let (mut short, mut at) = ([(0, 0); 256], 0);
     let (mut next, mut count, mut length) = (0u64, 0, 0);
     while length <= LONGEST {
         first[length] = next;
@@ -49,6 +52,11 @@ const fn code() -> Code {
         loop {
             if LENGTHS[byte as usize] as usize == length {
                 bytes[count] = byte;
+                let end = if length <= 8 { at + (1 << (8 - length)) } else { at };
+                while at < end {
+                    short[at] = (byte, LENGTHS[byte as usize]);
+                    at += 1;
+                }
                 count += 1;
                 next += 1;
             }
@@ -61,7 +69,7 @@ const fn code() -> Code {
         next <<= 1;
         length += 1;
     }
-    Code { end, first, index, bytes }
+    Code { end, first, index, bytes, short }
 }
 
 /// Appends what `coded` stands for; `None` when it is not a code, or ends in anything but the beginning of the end's code.
@@ -81,6 +89,13 @@ pub(super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Option<()> {
         } else {
             (bits << (32 - count) | ((1 << (32 - count)) - 1)) & 0xffff_ffff
         };
+        if let Some(&(byte, length)) = CODE.short.get(usize::try_from(window >> 24).ok()?)
+            && (1..=count).contains(&usize::from(length))
+        {
+            out.push(byte);
+            count -= usize::from(length);
+            continue;
+        }
         let length =
             (SHORTEST..=LONGEST).find(|length| CODE.end.get(*length).is_some_and(|end| window < *end));
         let length = match length {

@@ -4,8 +4,8 @@ mod decoder;
 mod encoder;
 mod huffman;
 
-pub(super) use decoder::{Block, Decoder};
-pub(super) use encoder::{Call, Encoder};
+pub(super) use decoder::{Asked, Block, Decoder};
+pub(super) use encoder::{Answer, Call, Encoder};
 
 /// Bytes of a table, ours and the peer's: what the protocol begins with.
 const TABLE: usize = 4096;

@@ -6,11 +6,11 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 
 use super::HEADER_LIST;
+use super::call::Receiver;
 use super::connection::{Peer, Sending, Shared};
-use super::frame::{Head, SETTINGS, Violation};
-use super::hpack::{Call, Decoder, Encoder};
-use super::reader::Reader;
-use super::stream::Receiver;
+use crate::http2::frame::{Head, SETTINGS, Violation};
+use crate::http2::hpack::{Call, Decoder, Encoder};
+use crate::http2::reader::{Reader, Speaker};
 
 /// Of the first byte the lowest bit chooses between frames and a header block, the others how frames are cut.
 pub(crate) fn http2(data: &[u8]) {
@@ -49,13 +49,13 @@ fn answers(wire: &[u8], size: usize) -> (Vec<Got>, Option<Violation>) {
     let calls = [Sending::Whole(Bytes::from_static(b"x")), Sending::Stream];
     let calls: Vec<_> =
         calls.into_iter().filter_map(|sending| shared.call("/", HeaderMap::new(), sending).ok()).collect();
-    let mut reader = Reader::new(HEADER_LIST as usize);
+    let mut reader = Reader::new(Speaker::Upstream, HEADER_LIST as usize);
     let begin = Head::new(0, SETTINGS, 0, 0).bytes();
     let mut violation = None;
     for piece in [&begin[..]].into_iter().chain(wire.chunks(size)) {
         reader.buffer.extend_from_slice(piece);
         if let Err(found) = shared.receive(&mut reader) {
-            shared.fail(&super::Error::Violation(found));
+            shared.fail(&crate::http2::Error::Violation(found));
             violation = Some(found);
             break;
         }
@@ -86,10 +86,10 @@ fn got(receiver: &mut Receiver) -> Got {
 
 /// A block is an error or fields within the bound, which the encoder writes in a way that says the same.
 fn block(block: &[u8]) {
-    let Ok(found) = Decoder::new(HEADER_LIST as usize).decode(block) else { return };
+    let Ok(found) = Decoder::new(HEADER_LIST as usize, usize::MAX).decode(block) else { return };
     let size: usize = found.fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
     assert!(size <= HEADER_LIST as usize, "{size} bytes of fields");
-    let (mut encoder, mut decoder) = (Encoder::new(), Decoder::new(1 << 20));
+    let (mut encoder, mut decoder) = (Encoder::new(), Decoder::new(1 << 20, usize::MAX));
     for _ in 0..3 {
         let mut out = BytesMut::new();
         encoder.encode(Call { secure: true, authority: "a", path: "/", headers: &found.fields }, &mut out);

@@ -1,7 +1,7 @@
 //! Calls and their answers, and the windows, bounds and ends of a connection.
 
-use super::super::{Reason, STREAM_WINDOW};
 use super::*;
+use crate::http2::{Reason, STREAM_WINDOW};
 use frame::{DATA, GOAWAY, HEADERS, PADDED, PING, PRIORITISED, RESET, SETTINGS, WINDOW_UPDATE};
 
 /// Everything that an answer may be made of.

@@ -5,28 +5,25 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use http::HeaderMap;
 use tokio::io::AsyncWrite;
 
-use super::error::Error;
-use super::frame::{
-    ACK, CONTINUATION, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Head, LONGEST, MAX, PING, Reason, SETTINGS,
-    Violation,
-};
-use super::hpack::{Call, Encoder};
-use super::out::Out;
-use super::reader::{Event, Reader, Settings};
-use super::stream::{Fault, Receiver, Sender, Side, State, Stream};
-use super::{CONNECTION_WINDOW, HEADER_LIST, STREAM_WINDOW};
+use super::call::{Receiver, Sender, State, Stream};
+use super::{CONNECTION_WINDOW, HEADER_LIST};
+use crate::http2::error::Error;
+use crate::http2::flow::{Flow, Side, WINDOW};
+use crate::http2::frame::{ACK, Head, MAX, PING, Reason, SETTINGS, Violation};
+use crate::http2::hpack::{Call, Encoder};
+use crate::http2::inbox::Fault;
+use crate::http2::reader::{Event, Reader, Settings};
+use crate::http2::{STREAM_WINDOW, settings};
 
 /// Calls at once before the upstream has said how many it takes.
 const STREAMS: u32 = 100;
-/// What each side may send before anything is said of windows (section 6.9.2).
-const WINDOW: u32 = 65_535;
 /// With so much to be written, no call begins, and no stream goes on: the upstream reads too slowly.
 const MUCH: usize = 1 << 20;
 /// With so much, it makes us answer without reading the answers.
@@ -68,56 +65,36 @@ pub(super) struct Shared(RefCell<Connection>);
 #[derive(Debug)]
 struct Connection {
     peer: Peer,
-    out: Out,
+    flow: Flow<State>,
     encoder: Encoder,
     streams: HashMap<u32, Stream, FixedState>,
     waiting: VecDeque<Waiting>,
-    /// Calls that have something to send and no window for it, the first to wait in front.
-    blocked: VecDeque<Stream>,
     /// The number of the next call.
     next: u32,
     /// Calls at once.
     most: u32,
-    /// What a new call may send.
-    initial: u32,
-    /// What all may still send.
-    window: i64,
     /// Received since the connection's window was opened.
     received: u32,
     /// No call begins any more.
     ended: Option<Error>,
-    driver: Waker,
-    /// It is going to look.
-    woken: bool,
 }
 
 impl Shared {
     pub(super) fn new(peer: Peer) -> Rc<Self> {
-        let mut out = Out::default();
-        out.bytes(PREFACE);
-        let mut settings = [0; 18];
-        let values = [(2u16, 0), (4, STREAM_WINDOW), (6, HEADER_LIST)];
-        for (room, (name, value)) in settings.as_chunks_mut::<6>().0.iter_mut().zip(values) {
-            let [_, _, rest @ ..] = (u64::from(name) << 32 | u64::from(value)).to_be_bytes();
-            *room = rest;
-        }
-        out.frame(Head::new(0, SETTINGS, 0, 0), &settings);
-        out.window(0, CONNECTION_WINDOW - WINDOW);
+        let mut flow = Flow::new(MUCH);
+        flow.out.bytes(PREFACE);
+        settings(&mut flow.out, &[(2, 0), (4, STREAM_WINDOW), (6, HEADER_LIST)]);
+        flow.out.window(0, CONNECTION_WINDOW - WINDOW);
         Rc::new(Self(RefCell::new(Connection {
             peer,
-            out,
+            flow,
             encoder: Encoder::new(),
             streams: HashMap::default(),
             waiting: VecDeque::new(),
-            blocked: VecDeque::new(),
             next: 1,
             most: STREAMS,
-            initial: WINDOW,
-            window: WINDOW.into(),
             received: 0,
             ended: None,
-            driver: Waker::noop().clone(),
-            woken: true,
         })))
     }
 
@@ -170,28 +147,29 @@ impl Shared {
 
     pub(super) fn open_window(&self, stream: u32, by: u32) {
         let connection = &mut *self.0.borrow_mut();
-        connection.out.window(stream, by);
-        connection.wake();
+        connection.flow.out.window(stream, by);
+        connection.flow.wake();
     }
 
     /// Sends what the windows allow.
     pub(super) fn send(&self, stream: &Stream, data: &mut Bytes) {
         let connection = &mut *self.0.borrow_mut();
         let state = &mut *stream.borrow_mut();
-        if state.id != 0 && state.unsent.is_empty() && !data.is_empty() {
-            std::mem::swap(&mut state.unsent, data);
-            connection.write(stream, state);
-            std::mem::swap(&mut state.unsent, data);
+        let outbox = &mut state.outbox;
+        if outbox.id != 0 && outbox.unsent.is_empty() && !data.is_empty() {
+            std::mem::swap(&mut outbox.unsent, data);
+            connection.flow.write(stream, outbox);
+            std::mem::swap(&mut outbox.unsent, data);
         }
     }
 
     pub(super) fn end(&self, stream: &Stream) {
         let connection = &mut *self.0.borrow_mut();
         let state = &mut *stream.borrow_mut();
-        if state.side == Side::Open {
-            state.side = Side::Ends;
+        if state.outbox.side == Side::Open {
+            state.outbox.side = Side::Ends;
         }
-        if state.id != 0 && !state.closed {
+        if state.outbox.id != 0 && !state.closed {
             connection.write(stream, state);
         }
     }
@@ -205,32 +183,27 @@ impl Shared {
                 return;
             }
             state.fail(&Error::Reset(reason));
-            (state.id, state.blocked)
+            (state.outbox.id, state.outbox.blocked)
         };
         if blocked {
-            connection.blocked.retain(|blocked| !Rc::ptr_eq(blocked, stream));
+            connection.flow.forget(stream);
         }
         if id == 0 {
             connection.waiting.retain(|waiting| !Rc::ptr_eq(&waiting.stream, stream));
         } else {
-            connection.out.reset(id, reason);
+            connection.flow.out.reset(id, reason);
             connection.forget(id);
         }
     }
 
     /// The driver looks: it is woken when there is something to be written from now on.
     pub(super) fn attend(&self, cx: &Context<'_>) {
-        let connection = &mut *self.0.borrow_mut();
-        if !connection.driver.will_wake(cx.waker()) {
-            connection.driver.clone_from(cx.waker());
-        }
-        connection.woken = true;
+        self.0.borrow_mut().flow.attend(cx);
     }
 
     /// The driver has written what it could.
     pub(super) fn wrote(&self) {
-        let connection = &mut *self.0.borrow_mut();
-        connection.woken = false;
+        self.0.borrow_mut().flow.wrote();
     }
 
     /// Writes what there is, and what can be sent once that is written. Ready when nothing is left.
@@ -241,13 +214,16 @@ impl Shared {
     ) -> Poll<io::Result<()>> {
         let connection = &mut *self.0.borrow_mut();
         loop {
-            let before = connection.out.len();
-            let written = connection.out.poll_write(io, cx);
-            if before >= MUCH && connection.out.len() < MUCH {
+            let full = !connection.flow.has_room();
+            let written = connection.flow.poll_write(io, cx);
+            if full && connection.flow.has_room() {
                 connection.unblock();
                 connection.begin_waiting();
             }
-            if written.is_pending() || matches!(written, Poll::Ready(Err(_))) || connection.out.len() == 0 {
+            if written.is_pending()
+                || matches!(written, Poll::Ready(Err(_)))
+                || connection.flow.out.len() == 0
+            {
                 return written;
             }
         }
@@ -259,7 +235,7 @@ impl Shared {
         while let Some(event) = reader.next()? {
             connection.receive(event, reader)?;
         }
-        if connection.out.len() > TOO_MUCH {
+        if connection.flow.out.len() > TOO_MUCH {
             return Err(Violation::new(Reason::ENHANCE_YOUR_CALM, "it does not read what it asks for"));
         }
         Ok(())
@@ -269,32 +245,25 @@ impl Shared {
     pub(super) fn fail(&self, error: &Error) {
         let connection = &mut *self.0.borrow_mut();
         if let Error::Violation(violation) = error {
-            let payload = [[0; 4], violation.reason.0.to_be_bytes()].concat();
-            connection.out.frame(Head::new(0, GOAWAY, 0, 0), &payload);
+            connection.flow.out.go_away(0, violation.reason);
         }
         for (_, stream) in connection.streams.drain() {
             stream.borrow_mut().fail(error);
         }
-        connection.blocked.clear();
+        connection.flow.clear();
         connection.refuse(Reason::NO_ERROR);
         connection.ended = Some(error.clone());
     }
 
     /// Says that the connection ends, as it should.
     pub(super) fn say_goodbye(&self) {
-        self.0.borrow_mut().out.frame(Head::new(0, GOAWAY, 0, 0), &[0; 8]);
+        self.0.borrow_mut().flow.out.go_away(0, Reason::NO_ERROR);
     }
 }
 
 impl Connection {
     fn has_room(&self) -> bool {
-        self.streams.len() < self.most as usize && self.out.len() < MUCH
-    }
-
-    fn wake(&mut self) {
-        if !std::mem::replace(&mut self.woken, true) {
-            self.driver.wake_by_ref();
-        }
+        self.streams.len() < self.most as usize && self.flow.has_room()
     }
 
     /// Sends the head of a call, and of its message what the windows allow.
@@ -307,92 +276,54 @@ impl Connection {
         let id = self.next;
         self.next += 2;
         let state = &mut *stream.borrow_mut();
-        (state.id, state.window) = (id, self.initial.into());
-        let end = if state.side == Side::Ends && state.unsent.is_empty() {
-            state.side = Side::Ended;
-            END_STREAM
-        } else {
-            0
-        };
-        let (at, tail) = self.out.begin();
-        let call = Call { secure: self.peer.secure, authority: self.peer.authority.as_str(), path, headers };
-        self.encoder.encode(call, tail);
-        let length = self.out.end(at, Head::new(0, HEADERS, END_HEADERS | end, id));
-        if length > LONGEST {
-            let block = self.out.take_back(at);
-            let last = block.len().div_ceil(LONGEST) - 1;
-            for (number, piece) in block.chunks(LONGEST).enumerate() {
-                let kind = if number == 0 { HEADERS } else { CONTINUATION };
-                let flags = if number == 0 { end } else { 0 } | if number == last { END_HEADERS } else { 0 };
-                self.out.frame(Head::new(0, kind, flags, id), piece);
-            }
+        let outbox = &mut state.outbox;
+        (outbox.id, outbox.window) = (id, self.flow.initial.into());
+        let end = outbox.side == Side::Ends && outbox.unsent.is_empty();
+        if end {
+            outbox.side = Side::Ended;
         }
+        let call = Call { secure: self.peer.secure, authority: self.peer.authority.as_str(), path, headers };
+        let encoder = &mut self.encoder;
+        self.flow.out.headers(id, end, |out| encoder.encode(call, out));
         self.streams.insert(id, Rc::clone(stream));
-        if !state.unsent.is_empty() {
+        if !outbox.unsent.is_empty() {
             self.write(stream, state);
         }
-        self.wake();
+        self.flow.wake();
         Ok(())
     }
 
-    /// Sends of what is unsent as much as the windows allow, and the end behind it.
+    /// Sends what the windows allow; the call may be over then.
     fn write(&mut self, stream: &Stream, state: &mut State) {
-        loop {
-            let left = state.unsent.len();
-            if state.side == Side::Ended || (left == 0 && state.side == Side::Open) {
-                break;
-            }
-            let window = usize::try_from(state.window.min(self.window)).unwrap_or_default();
-            let length = left.min(window).min(LONGEST);
-            if (length == 0 && left > 0) || self.out.len() >= MUCH {
-                if !std::mem::replace(&mut state.blocked, true) {
-                    self.blocked.push_back(Rc::clone(stream));
-                }
-                break;
-            }
-            let data = state.unsent.split_to(length);
-            let used = i64::try_from(length).unwrap_or(i64::MAX);
-            state.window -= used;
-            self.window -= used;
-            if state.side == Side::Ends && length == left {
-                state.side = Side::Ended;
-            }
-            self.out.data(state.id, data, state.side == Side::Ended);
-            self.wake();
-        }
-        if state.is_over() {
+        self.flow.write(stream, &mut state.outbox);
+        self.close_if_over(state);
+    }
+
+    fn close_if_over(&mut self, state: &mut State) {
+        if state.is_over() && !state.closed {
             state.closed = true;
-            self.forget(state.id);
+            self.forget(state.outbox.id);
         }
     }
 
     /// Those who waited for a window may look again, the first first.
     fn unblock(&mut self) {
-        for _ in 0..self.blocked.len() {
-            if self.window <= 0 || self.out.len() >= MUCH {
-                return;
+        let mut over = Vec::new();
+        self.flow.unblock(|_, state| {
+            if state.is_over() {
+                state.closed = true;
+                over.push(state.outbox.id);
             }
-            let Some(stream) = self.blocked.pop_front() else { return };
-            let state = &mut *stream.borrow_mut();
-            state.blocked = false;
-            if !state.closed {
-                self.go_on(&stream, state);
-            }
-        }
-    }
-
-    /// There may be a window again.
-    fn go_on(&mut self, stream: &Stream, state: &mut State) {
-        self.write(stream, state);
-        if let Some(writer) = state.writer.take() {
-            writer.wake();
+        });
+        for id in over {
+            self.forget(id);
         }
     }
 
     /// A call is over, and another one may begin.
     fn forget(&mut self, id: u32) {
         self.streams.remove(&id);
-        self.wake();
+        self.flow.wake();
         self.begin_waiting();
     }
 
@@ -432,7 +363,7 @@ impl Connection {
                 let Some(stream) = self.stream(stream)? else { return Ok(()) };
                 let result = {
                     let state = &mut *stream.borrow_mut();
-                    data(state, (length, padding, end), reader)
+                    state.data((length, padding, end), reader)
                 };
                 self.settle(&stream, result);
             }
@@ -440,7 +371,7 @@ impl Connection {
                 let Some(stream) = self.stream(stream)? else { return Ok(()) };
                 let result = {
                     let state = &mut *stream.borrow_mut();
-                    if state.ended.is_some() { Err(AFTER_THE_END) } else { state.headers(block, end) }
+                    if state.inbox.ended.is_some() { Err(AFTER_THE_END) } else { state.headers(*block, end) }
                 };
                 self.settle(&stream, result);
             }
@@ -449,35 +380,39 @@ impl Connection {
                     let blocked = {
                         let state = &mut *stream.borrow_mut();
                         state.fail(&Error::Reset(reason));
-                        state.blocked
+                        state.outbox.blocked
                     };
                     if blocked {
-                        self.blocked.retain(|blocked| !Rc::ptr_eq(blocked, &stream));
+                        self.flow.forget(&stream);
                     }
                     self.forget(id);
                 }
             }
             Event::Settings(settings) => self.settings(settings)?,
-            Event::Ping(opaque) => self.out.frame(Head::new(0, PING, ACK, 0), &opaque),
+            Event::Ping(opaque) => self.flow.out.frame(Head::new(0, PING, ACK, 0), &opaque),
+            Event::Pong(_) => {}
             Event::GoAway { last, reason } => self.go_away(last, reason),
             Event::Window { stream: 0, by } => {
-                self.window += i64::from(by);
-                if by == 0 || self.window > MAX.into() {
-                    return Err(Violation::new(Reason::FLOW_CONTROL_ERROR, "a window that is too large"));
+                if by == 0 {
+                    return Err(Violation::new(Reason::FLOW_CONTROL_ERROR, "a window that opens by nothing"));
                 }
+                self.flow.open(by)?;
                 self.unblock();
             }
             Event::Window { stream, by } => {
                 let Some(stream) = self.stream(stream)? else { return Ok(()) };
                 let result = {
                     let state = &mut *stream.borrow_mut();
-                    state.window += i64::from(by);
-                    if by == 0 || state.window > MAX.into() {
-                        Err(Fault(Reason::FLOW_CONTROL_ERROR, "a window that cannot be"))
-                    } else {
-                        self.go_on(&stream, state);
+                    let opened = match by {
+                        0 => Err(Fault(Reason::FLOW_CONTROL_ERROR, "a window that opens by nothing")),
+                        by => Flow::<State>::open_stream(&mut state.outbox, by),
+                    };
+                    if opened.is_ok() {
+                        self.flow.go_on(&stream, state);
+                        self.close_if_over(state);
                         return Ok(());
                     }
+                    opened
                 };
                 self.settle(&stream, result);
             }
@@ -489,7 +424,7 @@ impl Connection {
     fn count(&mut self, length: usize) {
         self.received += u32::try_from(length).unwrap_or_default();
         if self.received >= RELEASE {
-            self.out.window(0, std::mem::take(&mut self.received));
+            self.flow.out.window(0, std::mem::take(&mut self.received));
         }
     }
 
@@ -499,16 +434,16 @@ impl Connection {
         match result {
             Ok(()) if state.is_over() => {
                 state.closed = true;
-                self.forget(state.id);
+                self.forget(state.outbox.id);
             }
             Ok(()) => {}
             Err(Fault(reason, what)) => {
-                self.out.reset(state.id, reason);
+                self.flow.out.reset(state.outbox.id, reason);
                 state.fail(&Error::Malformed(what));
-                self.forget(state.id);
+                self.forget(state.outbox.id);
             }
         }
-        state.wake_reader();
+        state.inbox.wake();
     }
 
     fn settings(&mut self, settings: Settings) -> Result<(), Violation> {
@@ -516,18 +451,10 @@ impl Connection {
             self.encoder.limit(table as usize);
         }
         if let Some(window) = settings.window {
-            let by = i64::from(window) - i64::from(self.initial);
-            self.initial = window;
-            for stream in self.streams.values() {
-                let state = &mut *stream.borrow_mut();
-                state.window += by;
-                if state.window > MAX.into() {
-                    return Err(Violation::new(Reason::FLOW_CONTROL_ERROR, "a window that is too large"));
-                }
-            }
+            self.flow.resize(window, self.streams.values())?;
             self.unblock();
         }
-        self.out.frame(Head::new(0, SETTINGS, ACK, 0), &[]);
+        self.flow.out.frame(Head::new(0, SETTINGS, ACK, 0), &[]);
         if let Some(most) = settings.streams {
             self.most = most;
             self.begin_waiting();
@@ -545,22 +472,4 @@ impl Connection {
     }
 }
 
-const AFTER_THE_END: Fault = Fault(Reason::STREAM_CLOSED, "a frame after the end");
-
-fn data(
-    state: &mut State,
-    (length, padding, end): (usize, usize, bool),
-    reader: &mut Reader,
-) -> Result<(), Fault> {
-    if state.ended.is_some() {
-        return Err(AFTER_THE_END);
-    }
-    state.count(length, padding)?;
-    if length == 0 {
-    } else if state.copies(length) {
-        state.small(reader.peek(length));
-    } else {
-        state.large(reader.take(length));
-    }
-    if end { state.end() } else { Ok(()) }
-}
+pub(super) const AFTER_THE_END: Fault = Fault(Reason::STREAM_CLOSED, "a frame after the end");

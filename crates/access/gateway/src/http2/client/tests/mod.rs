@@ -13,8 +13,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, response};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use super::driver::{Calls, Driver, open};
-use super::frame::{self, END_HEADERS, END_STREAM, Head};
-use super::{Error, Peer, Receiver, Sender, Sending};
+use super::{Peer, Receiver, Sender, Sending};
+use crate::http2::Error;
+use crate::http2::frame::{self, END_HEADERS, END_STREAM, Head};
 
 /// What the pipe holds that nobody reads.
 const PIPE: usize = 16 << 20;

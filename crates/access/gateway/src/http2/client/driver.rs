@@ -6,14 +6,14 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::HEADER_LIST;
+use super::call::{Receiver, Sender};
 use super::connection::{Peer, Sending, Shared};
-use super::error::Error;
-use super::reader::Reader;
-use super::stream::{Receiver, Sender};
-use http::HeaderMap;
+use crate::http2::error::Error;
+use crate::http2::reader::{Reader, Speaker};
 
 /// Room for a read.
 const READ: usize = 32 << 10;
@@ -51,7 +51,7 @@ impl Calls {
 /// Begins a connection on a stream that is open. Nothing is read or written until the driver is polled.
 pub(crate) fn open<I: AsyncRead + AsyncWrite + Unpin>(io: I, peer: Peer) -> (Calls, Driver<I>) {
     let shared = Shared::new(peer);
-    let reader = Reader::new(HEADER_LIST as usize);
+    let reader = Reader::new(Speaker::Upstream, HEADER_LIST as usize);
     (Calls(Rc::clone(&shared)), Driver { io, reader, shared })
 }
 
