@@ -162,18 +162,17 @@ impl Shop {
             let beats = Beats::default();
             let follower = Follower::new(source.changes, applied, instance, beats.clone());
             background.push(task::spawn("shop-follow", async move { drop(follower.run().await) }).into());
-            let heart =
-                heart::run(orders.clone(), (source.shards, recent.clone()), instance, delta / 4, beats);
+            let held = (source.shards, recent.clone());
+            let heart = heart::run(orders.clone(), held, instance, delta / 4, beats);
             background.push(task::spawn("shop-heart", heart).into());
         }
         // Passes by itself, when the disk takes a renewal again.
         let monitor = Arc::new(Monitor::new(health.check("ids", OnFailure::Unavailable)));
         let failed = |error| tracing::warn!(%error, "the lease of the ids was not renewed; trying again");
         let jobs = vec![shop::renew(lease, &monitor, failed).map_err(OpenError::Thread)?];
-        let book = Arc::new(Book::Sharded(sharded));
         let orders = Arc::new(Orders {
             ids,
-            book,
+            book: Arc::new(Book::Sharded(sharded)),
             cache,
             watchers,
             monitor,

@@ -17,8 +17,11 @@ const KEPT: usize = 16;
 #[derive(Clone, Debug)]
 pub(crate) struct Recent {
     delta: Duration,
-    shards: Arc<[Mutex<VecDeque<(Instant, Token)>>; SHARDS as usize]>,
+    shards: Arc<[Mutex<Beats>; SHARDS as usize]>,
 }
+
+/// When they were sent, and what a replica that has them has at least.
+type Beats = VecDeque<(Instant, Token)>;
 
 impl Recent {
     pub(crate) fn new(delta: Duration) -> Self {
