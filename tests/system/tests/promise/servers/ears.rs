@@ -89,7 +89,7 @@ impl Ears {
                     self.history.add(What::Published(tables.iter().copied().map(Write::Table).collect()));
                     tables.iter().for_each(|table| self.raise(*table, epoch));
                 }
-                Message::Applied { epoch, seq, epochs } => {
+                Message::Applied { epoch, seq, epochs, .. } => {
                     self.raise_all(&epochs);
                     if epoch == record.epoch {
                         self.applied(seq);

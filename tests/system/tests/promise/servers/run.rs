@@ -227,7 +227,7 @@ impl Run {
         let name = l2::Key::new(&table, &key.id.to_string()).unwrap();
         match self.level2.get(&name.epoch(self.instances[0].epochs.of(&table))).await.unwrap() {
             Found::Live(entry) => Some((Kind::Live, entry.version)),
-            Found::Negative(version) => Some((Kind::Negative, version)),
+            Found::Negative(entry) => Some((Kind::Negative, entry.version)),
             Found::Floor(version) => Some((Kind::Floor, version)),
             Found::Miss => None,
         }

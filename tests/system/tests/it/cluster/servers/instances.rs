@@ -58,11 +58,15 @@ fn a_master_of_redis_that_is_killed_and_a_bus_that_is_break_no_promise() {
         flow.fault("kill -9 of the bus");
         below.nats.kill9().unwrap();
         // Paid while nobody can be told.
-        watched.iter().for_each(|watched| watched.pay(&instances.sites));
+        for watched in &watched {
+            watched.pay(&instances.sites);
+        }
         awhile(Duration::from_millis(1300));
         below.nats.restart().unwrap();
         flow.go_on(10);
-        watched.into_iter().for_each(|watched| watched.end(&instances.sites));
+        for watched in watched {
+            watched.end(&instances.sites);
+        }
         flow.check(&instances);
         below.redis.wait_whole(within(60)).unwrap();
     }
