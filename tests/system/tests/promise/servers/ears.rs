@@ -87,7 +87,9 @@ impl Ears {
                     };
                     let tables: Vec<_> = TABLES.into_iter().filter(covered).collect();
                     self.history.add(What::Published(tables.iter().copied().map(Write::Table).collect()));
-                    tables.iter().for_each(|table| self.raise(*table, epoch));
+                    for table in tables {
+                        self.raise(table, epoch);
+                    }
                 }
                 Message::Applied { epoch, seq, epochs, .. } => {
                     self.raise_all(&epochs);
@@ -105,7 +107,9 @@ impl Ears {
     }
 
     fn raise_all(&mut self, epochs: &Epochs) {
-        TABLES.into_iter().for_each(|table| self.raise(table, epochs.of(&rows::name(table))));
+        for table in TABLES {
+            self.raise(table, epochs.of(&rows::name(table)));
+        }
     }
 
     fn raise(&mut self, table: Table, epoch: u64) {

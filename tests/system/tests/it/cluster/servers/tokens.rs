@@ -46,7 +46,8 @@ fn a_write_answers_with_a_token_that_later_reads_honour() {
     let old = shop.client.request("GET", "/v1/orders?userId=7", &[(TOKEN, &first)], b"").unwrap();
     assert_eq!(old.json()["orders"][0]["version"], "2");
     // Of another shard it says nothing, and so does not make a replica of that good enough.
-    let other = (8..1000).map(|user| shop.create(user).id).find(|other| other >> 19 & 3 != id >> 19 & 3).unwrap();
+    let other =
+        (8..1000).map(|user| shop.create(user).id).find(|other| other >> 19 & 3 != id >> 19 & 3).unwrap();
     let read = shop.client.request("GET", &format!("/v1/orders/{other}"), &[(TOKEN, &first)], b"").unwrap();
     assert_eq!(good(&read).version, 1);
     // Once it replicates again, it is asked again.
