@@ -54,8 +54,9 @@ pub(super) fn measure(site: &Site, rows: u64, per_transaction: u64) -> Result<Ca
         };
         until(within(3600), look).with_context(|| format!("{metric} did not reach {rows} in an hour"))
     };
-    let on_bus = reached("cdc_changes_total")?;
-    let in_level2 = reached("cdc_floors_total")?;
+    let on_bus = reached("aqueduct_cdc_changes_total")?;
+    // Written, or let go for an epoch of their table.
+    let in_level2 = reached("aqueduct_cdc_floors_")?;
     bar.finish_and_clear();
     Ok(Caught { rows, on_bus, in_level2 })
 }

@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use mysql_async::binlog::events::Event;
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, Error as Driver};
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::assemble::Assembler;
@@ -32,6 +33,8 @@ pub struct Reader<S> {
     settling: Settling,
     /// When the store is to be told of what has settled.
     save_at: Option<Instant>,
+    /// A checkpoint that is being written. A disk takes its time to sync, and the changes do not wait for it.
+    saving: Option<JoinHandle<Result<(), CheckpointError>>>,
     progress: Progress,
 }
 
@@ -50,8 +53,8 @@ impl<S: Store> Reader<S> {
         let store = Arc::new(store);
         let position = blocking(&store, S::load).await?.ok_or(Reason::NoCheckpoint);
         let progress = Progress::default();
-        let reader =
-            Self { options, store, position, settling: Settling::default(), save_at: None, progress };
+        let settling = Settling::default();
+        let reader = Self { options, store, position, settling, save_at: None, saving: None, progress };
         let mut conn = reader.dial().await?;
         let found = check::findings(&mut conn, &reader.options.tables).await;
         let findings = found.map_err(|error| reader.broken(&error))?;
@@ -72,6 +75,9 @@ impl<S: Store> Reader<S> {
 
     /// Writes the checkpoint, at what the sink says has settled. For a clean end, after [`Reader::run`] was dropped.
     pub async fn save(&mut self, sink: &impl Sink) -> Result<(), Error> {
+        if let Some(saving) = self.saving.take() {
+            joined(saving.await)?;
+        }
         let Some(position) = self.settling.settled(sink.settled()) else { return Ok(()) };
         blocking(&self.store, move |store| store.save(&position)).await
     }
@@ -172,9 +178,21 @@ impl<S: Store> Reader<S> {
 
     /// Writes the checkpoint, and comes back if there is more to settle.
     async fn save_some<K: Sink>(&mut self, sink: &mut K) -> Result<(), Error> {
-        self.save(sink).await?;
         let pause = self.options.checkpoint_every.max(Duration::from_millis(10));
-        self.save_at = self.settling.waits().then(|| Instant::now() + pause);
+        if self.saving.as_ref().is_some_and(|saving| !saving.is_finished()) {
+            self.save_at = Some(Instant::now() + pause);
+            return Ok(());
+        }
+        if let Some(saving) = self.saving.take() {
+            joined(saving.await)?;
+        }
+        if let Some(position) = self.settling.settled(sink.settled()) {
+            let store = Arc::clone(&self.store);
+            self.saving = Some(tokio::task::spawn_blocking(move || store.save(&position)));
+        }
+        // Looked at again also to hear how it went.
+        let more = self.settling.waits() || self.saving.is_some();
+        self.save_at = more.then(|| Instant::now() + pause);
         Ok(())
     }
 
@@ -253,7 +271,11 @@ async fn blocking<S: Store, T: Send + 'static>(
     call: impl FnOnce(&S) -> Result<T, CheckpointError> + Send + 'static,
 ) -> Result<T, Error> {
     let store = Arc::clone(store);
-    match tokio::task::spawn_blocking(move || call(&store)).await {
+    joined(tokio::task::spawn_blocking(move || call(&store)).await)
+}
+
+fn joined<T>(ended: Result<Result<T, CheckpointError>, JoinError>) -> Result<T, Error> {
+    match ended {
         Ok(done) => Ok(done?),
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
