@@ -1,0 +1,103 @@
+//! From what is stored to what is shown.
+
+use crate::log::{Event, Row, Spot};
+use crate::plan::{Op, Plan};
+use crate::state::{OpState, State};
+use crate::store::Stored;
+use crate::view::{Entry, Progress, StepView, View, What};
+
+/// What a log says: its state, if it makes sense.
+pub(crate) fn fold(stored: &Stored) -> Option<State> {
+    let rows = stored.log.iter().map(|(_, row)| Row::decode(row)).collect::<Result<Vec<_>, _>>().ok()?;
+    // A row that is missing is as bad as one that cannot be read.
+    let whole = (1..).zip(&stored.log).all(|(seq, row)| row.0 == seq);
+    if !whole || stored.log.len() as u64 != stored.header.seq {
+        return None;
+    }
+    State::fold(rows.into_iter().flat_map(|row| row.events)).ok()
+}
+
+/// A saga, whole.
+pub(crate) fn view(stored: &Stored) -> View {
+    let state = fold(stored);
+    let summary = stored.header.summary.clone();
+    let (context, steps) =
+        state.map_or_else(Default::default, |state| (state.context.clone(), steps(&state)));
+    View {
+        id: summary.id,
+        status: summary.status,
+        reason: summary.reason,
+        definition: summary.definition,
+        created_at: summary.created_at,
+        deadline_at: summary.deadline_at,
+        finished_at: summary.finished_at,
+        context,
+        steps,
+        timeline: timeline(&stored.log),
+    }
+}
+
+fn steps(state: &State) -> Vec<StepView> {
+    let progress = |op: OpState| Progress { attempts: op.attempt, phase: op.phase };
+    let steps = state.plan.steps.iter().zip(&state.steps).map(|(plan, step)| StepView {
+        name: plan.name.clone(),
+        kind: plan.kind,
+        target: plan.target.clone(),
+        execute: progress(step.execute),
+        compensate: progress(step.compensate),
+        output: step.output.clone(),
+    });
+    steps.collect()
+}
+
+fn timeline(log: &[(u64, Vec<u8>)]) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut plan: Option<Plan> = None;
+    let mut at = 0;
+    // The attempt that was sent last, to each spot: answers are to that.
+    let mut sent: Vec<(Spot, u32)> = Vec::new();
+    for (seq, bytes) in log {
+        let Ok(row) = Row::decode(bytes) else {
+            let detail = "this row of the log cannot be read".to_owned();
+            let what = What::Damaged;
+            entries.push(Entry { seq: *seq, at, what, step: None, op: None, attempt: 0, detail });
+            continue;
+        };
+        at = row.at;
+        for event in row.events {
+            if let Event::Sent { spot, attempt } = &event {
+                sent.retain(|(before, _)| before != spot);
+                sent.push((*spot, *attempt));
+            }
+            let (what, spot, detail) = line(&event);
+            let name =
+                spot.and_then(|spot| plan.as_ref()?.steps.get(spot.step).map(|step| step.name.clone()));
+            let attempt =
+                spot.and_then(|spot| sent.iter().find(|sent| sent.0 == spot)).map_or(0, |sent| sent.1);
+            let op: Option<Op> = spot.map(|spot| spot.op);
+            entries.push(Entry { seq: *seq, at, what, step: name, op, attempt, detail });
+            if let Event::Created { plan: created, .. } = event {
+                plan = Some(created);
+            }
+        }
+    }
+    entries
+}
+
+fn line(event: &Event) -> (What, Option<Spot>, String) {
+    match event {
+        Event::Created { .. } => (What::Created, None, String::new()),
+        Event::Sent { spot, .. } => (What::Sent, Some(*spot), String::new()),
+        Event::Done { spot, .. } => (What::Done, Some(*spot), String::new()),
+        Event::Rejected { spot, reason } => (What::Rejected, Some(*spot), reason.clone()),
+        Event::Unknown { spot, reason, .. } => (What::Unknown, Some(*spot), reason.clone()),
+        Event::Withdrawn { spot } => (What::Withdrawn, Some(*spot), String::new()),
+        Event::Turned { reason } => (What::Turned, None, reason.clone()),
+        Event::Completed => (What::Completed, None, String::new()),
+        Event::Compensated => (What::Compensated, None, String::new()),
+        Event::Parked { spot, reason } => (What::Parked, *spot, reason.clone()),
+        Event::Retried { actor } => (What::Retried, None, actor.clone()),
+        Event::Skipped { actor } => (What::Skipped, None, actor.clone()),
+        Event::Abandoned { actor } => (What::Abandoned, None, actor.clone()),
+    }
+}
