@@ -12,7 +12,7 @@ use crate::id::SagaId;
 use crate::log::{Event, Row};
 use crate::options::{InvalidOptions, Options};
 use crate::owned::{Held, Owned};
-use crate::plan::{Definition, Plan};
+use crate::plan::Plan;
 use crate::shared::{Shared, Snapshot};
 use crate::show;
 use crate::state::State;
@@ -72,10 +72,7 @@ impl<S: Store> Coordinator<S> {
         let Submit { id, plan, deadline, context } = submit;
         let deadline_at = deadline.map(|after| now.saturating_add(millis(after)));
         let fingerprint = plan.fingerprint;
-        let definition = match &plan.definition {
-            Definition::Dynamic => String::new(),
-            Definition::Typed { name, .. } => name.clone(),
-        };
+        let definition = plan.definition.name().to_owned();
         let created = Event::Created { plan, context, deadline_at };
         let row = Row { at: now, epoch: 0, events: vec![created.clone()] }.encode();
         let state = State::created(created).map_err(|error| SubmitError::Invalid(error.to_string()))?;
@@ -185,6 +182,7 @@ impl<S: Store> Coordinator<S> {
             // Another process may end it, and tells nobody here.
             let look = Instant::now() + self.shared.options.poll;
             tokio::select! {
+                biased;
                 () = told => {}
                 () = sleep_until(look.min(end)) => {}
             }

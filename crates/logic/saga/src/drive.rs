@@ -23,6 +23,7 @@ use crate::shared::Shared;
 use crate::state::State;
 use crate::store::{Append, Change, Store};
 use crate::view::{Millis, Status};
+use crate::wire::checksum;
 
 /// How long a store that does not answer is left alone, at first and at most.
 const STORE_BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -84,7 +85,7 @@ impl<'a, S: Store, E: Executor> Drive<'a, S, E> {
             tokio::select! {
                 biased;
                 Some((spot, outcome)) = calls.next() => {
-                    let event = self.answer(&saga.state, spot, outcome);
+                    let event = self.answer(&saga, spot, outcome);
                     events.extend(saga.state.apply(&event).is_ok().then_some(event));
                 }
                 () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => {}
@@ -256,13 +257,15 @@ impl<'a, S: Store, E: Executor> Drive<'a, S, E> {
     }
 
     /// What an answer means for the log.
-    fn answer(&self, state: &State, spot: Spot, outcome: Outcome) -> Event {
+    fn answer(&self, saga: &Owned, spot: Spot, outcome: Outcome) -> Event {
+        let state = &saga.state;
         match outcome {
             Outcome::Done(output) => Event::Done { spot, output },
             Outcome::Rejected(reason) => Event::Rejected { spot, reason: short(reason) },
             Outcome::Unknown(reason) => {
-                let failures = state.op(spot).map_or(0, |op| op.failures);
-                let pause = backoff::pause(&self.shared.options, failures);
+                let op = state.op(spot).copied().unwrap_or_default();
+                let seed = checksum(saga.held.id.as_str().as_bytes()) ^ u64::from(op.attempt);
+                let pause = backoff::pause(&self.shared.options, op.failures, seed);
                 let retry_at = self.shared.store.now().saturating_add(millis(pause));
                 Event::Unknown { spot, reason: short(reason), retry_at }
             }

@@ -1,12 +1,15 @@
 //! Runs steps and compensations durably against a store.
 
 mod backoff;
+pub mod barrier;
 mod clock;
 mod coordinator;
 mod decide;
 mod drive;
 mod error;
 mod executor;
+#[cfg(feature = "fjall")]
+pub mod fjall;
 mod held;
 mod id;
 pub mod log;
@@ -17,6 +20,8 @@ mod plan;
 mod run;
 mod shared;
 mod show;
+#[cfg(test)]
+mod sim;
 mod state;
 pub mod store;
 mod table;
@@ -24,6 +29,7 @@ mod table;
 mod tests;
 mod view;
 mod waiters;
+mod wire;
 
 pub use clock::Clock;
 pub use coordinator::{Coordinator, Submit, Submitted};

@@ -96,6 +96,14 @@ pub enum Definition {
 }
 
 impl Definition {
+    /// The name, empty for a dynamic one.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Dynamic => "",
+            Self::Typed { name, .. } => name,
+        }
+    }
+
     /// Name and hash, for a message.
     pub(crate) fn describe(&self) -> String {
         match self {

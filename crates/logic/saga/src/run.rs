@@ -45,11 +45,13 @@ impl<S: Store> Coordinator<S> {
         let (closing, closed) = (AtomicBool::new(false), Notify::new());
         let runner = Runner { shared, closing: &closing, closed: &closed };
         let _present = Present::new(shared);
-        let mut drives = pin!(runner.drive(&executor));
-        let mut upkeep = pin!(runner.upkeep());
+        // On the heap: together they are bigger than a future should be.
+        let mut drives = Box::pin(runner.drive(&executor));
+        let mut upkeep = Box::pin(runner.upkeep());
         let mut shutdown = pin!(shutdown);
         let ended = loop {
             tokio::select! {
+                biased;
                 end = &mut drives => break end,
                 error = &mut upkeep => break Err(error),
                 () = &mut shutdown, if !closing.load(Relaxed) => {
@@ -100,6 +102,7 @@ impl<S: Store> Runner<'_, S> {
                 return Ok(());
             }
             tokio::select! {
+                biased;
                 Some(end) = drives.next() => end?,
                 () = self.shared.handed_over.notified() => {}
                 () = self.closed.notified() => {}
@@ -110,6 +113,7 @@ impl<S: Store> Runner<'_, S> {
     /// What goes on beside; ends with the store only.
     async fn upkeep(&self) -> StoreError {
         tokio::select! {
+                biased;
             error = self.feed() => error,
             error = self.renew() => error,
             error = self.tidy() => error,
@@ -139,6 +143,7 @@ impl<S: Store> Runner<'_, S> {
             // At least a millisecond: a store that errs is not asked without end.
             let due = Instant::now() + Duration::from_millis(due.clamp(1, millis(shared.options.poll)));
             tokio::select! {
+                biased;
                 () = shared.nudge.notified() => {}
                 () = shared.held.notify.notified() => {}
                 () = sleep_until(look_at.min(due)) => {}

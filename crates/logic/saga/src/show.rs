@@ -1,10 +1,16 @@
 //! From what is stored to what is shown.
 
+#[cfg(feature = "fjall")]
+use crate::id::SagaId;
 use crate::log::{Event, Row, Spot};
 use crate::plan::{Op, Plan};
 use crate::state::{OpState, State};
+#[cfg(feature = "fjall")]
+use crate::store::Header;
 use crate::store::Stored;
 use crate::view::{Entry, Progress, StepView, View, What};
+#[cfg(feature = "fjall")]
+use crate::view::{Status, Summary};
 
 /// What a log says: its state, if it makes sense.
 pub(crate) fn fold(stored: &Stored) -> Option<State> {
@@ -15,6 +21,32 @@ pub(crate) fn fold(stored: &Stored) -> Option<State> {
         return None;
     }
     State::fold(rows.into_iter().flat_map(|row| row.events)).ok()
+}
+
+/// The header that belongs to a log; that of a parked saga if the log makes no sense.
+#[cfg(feature = "fjall")]
+pub(crate) fn header(id: &SagaId, log: &[(u64, Vec<u8>)]) -> Header {
+    let rows: Vec<_> = log.iter().filter_map(|(_, row)| Row::decode(row).ok()).collect();
+    let (first, last) = (rows.first().cloned(), rows.last().cloned());
+    let seq = log.last().map_or(0, |(seq, _)| *seq);
+    let whole = rows.len() as u64 == seq;
+    let state = State::fold(rows.into_iter().flat_map(|row| row.events)).ok().filter(|_| whole);
+    let (status, reason) = state.as_ref().map_or_else(
+        || (Status::Parked, "its header and its log are damaged".to_owned()),
+        |state| (state.status, state.reason.clone()),
+    );
+    let ended = last.as_ref().filter(|_| status.is_terminal());
+    let summary = Summary {
+        id: id.clone(),
+        status,
+        reason,
+        definition: state.as_ref().map_or_else(String::new, |state| state.plan.definition.name().to_owned()),
+        created_at: first.map_or(0, |row| row.at),
+        deadline_at: state.as_ref().and_then(|state| state.deadline_at),
+        finished_at: ended.map(|row| row.at),
+    };
+    let fingerprint = state.map_or([0; 32], |state| state.plan.fingerprint);
+    Header { summary, epoch: last.map_or(0, |row| row.epoch), seq, due_at: None, fingerprint }
 }
 
 /// A saga, whole.

@@ -1,5 +1,5 @@
 //! The engine over a store in memory, with a paused clock.
 
-mod bench;
+pub(crate) mod bench;
 mod life;
 mod parked;

@@ -1,71 +1,32 @@
-//! Rows as bytes: a version, the fields with lengths and numbers as LEB128, and a checksum at the end.
+//! Rows as bytes.
 
 use bytes::Bytes;
 
 use super::{Event, Row, Spot};
 use crate::plan::{Definition, Kind, Op, Plan, PlanStep};
+use crate::wire::{Reader, Writer};
 
 const VERSION: u8 = 1;
-const SUM: usize = 8;
 
 pub(super) fn encode(row: &Row) -> Vec<u8> {
-    let mut out = Writer(Vec::with_capacity(64));
-    out.byte(VERSION);
+    let mut out = Writer::new(VERSION);
     out.number(row.at);
     out.number(row.epoch);
     out.number(row.events.len() as u64);
     for event in &row.events {
         out.event(event);
     }
-    let sum = checksum(&out.0);
-    out.0.extend(sum.to_le_bytes());
-    out.0
+    out.sealed()
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Option<Row> {
-    let (body, sum) = bytes.split_last_chunk::<SUM>()?;
-    if checksum(body) != u64::from_le_bytes(*sum) {
-        return None;
-    }
-    let mut from = Reader(body);
-    if from.byte()? != VERSION {
-        return None;
-    }
+    let mut from = Reader::unsealed(bytes, VERSION)?;
     let (at, epoch, count) = (from.number()?, from.number()?, from.number()?);
     let events = (0..count).map(|_| from.event()).collect::<Option<Vec<_>>>()?;
-    from.0.is_empty().then_some(Row { at, epoch, events })
+    from.is_empty().then_some(Row { at, epoch, events })
 }
-
-/// FNV-1a, 64 bits: it finds what a disk or a hand does to a row, and need not withstand anyone.
-pub(crate) fn checksum(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
-}
-
-struct Writer(Vec<u8>);
 
 impl Writer {
-    fn byte(&mut self, byte: u8) {
-        self.0.push(byte);
-    }
-
-    fn number(&mut self, mut number: u64) {
-        loop {
-            let [low, ..] = number.to_le_bytes();
-            number >>= 7;
-            if number == 0 {
-                return self.0.push(low & 0x7f);
-            }
-            self.0.push(low | 0x80);
-        }
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.number(bytes.len() as u64);
-        self.0.extend_from_slice(bytes);
-    }
-
     fn spot(&mut self, spot: Spot) {
         self.number(spot.step as u64 * 2 + u64::from(spot.op == Op::Compensate));
     }
@@ -80,7 +41,7 @@ impl Writer {
                     self.bytes(key.as_bytes());
                     self.bytes(value.as_bytes());
                 }
-                self.number(deadline_at.map_or(0, |at| at.saturating_add(1)));
+                self.maybe(*deadline_at);
             }
             Event::Sent { spot, attempt } => {
                 self.byte(2);
@@ -125,10 +86,10 @@ impl Writer {
             Definition::Typed { name, hash } => {
                 self.byte(1);
                 self.bytes(name.as_bytes());
-                self.0.extend_from_slice(hash);
+                self.hash(hash);
             }
         }
-        self.0.extend_from_slice(&plan.fingerprint);
+        self.hash(&plan.fingerprint);
         self.number(plan.steps.len() as u64);
         for step in &plan.steps {
             self.bytes(step.name.as_bytes());
@@ -144,44 +105,7 @@ impl Writer {
     }
 }
 
-struct Reader<'a>(&'a [u8]);
-
 impl Reader<'_> {
-    fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
-    }
-
-    fn bytes(&mut self) -> Option<&[u8]> {
-        let length = usize::try_from(self.number()?).ok()?;
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    fn text(&mut self) -> Option<String> {
-        String::from_utf8(self.bytes()?.to_vec()).ok()
-    }
-
-    fn hash(&mut self) -> Option<[u8; 32]> {
-        let (hash, rest) = self.0.split_first_chunk::<32>()?;
-        self.0 = rest;
-        Some(*hash)
-    }
-
     fn spot(&mut self) -> Option<Spot> {
         let number = self.number()?;
         let op = if number & 1 == 0 { Op::Execute } else { Op::Compensate };
@@ -195,7 +119,7 @@ impl Reader<'_> {
                 let count = self.number()?;
                 let context =
                     (0..count).map(|_| Some((self.text()?, self.text()?))).collect::<Option<Vec<_>>>()?;
-                Event::Created { plan, context, deadline_at: self.number()?.checked_sub(1) }
+                Event::Created { plan, context, deadline_at: self.maybe()? }
             }
             2 => Event::Sent { spot: self.spot()?, attempt: u32::try_from(self.number()?).ok()? },
             3 => Event::Done { spot: self.spot()?, output: Bytes::copy_from_slice(self.bytes()?) },

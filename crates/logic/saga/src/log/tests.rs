@@ -76,7 +76,7 @@ fn every_flipped_bit_and_every_cut_is_noticed() {
 /// A checksum is no proof: what bears one and is nonsense is an error, not a panic and not a big allocation.
 #[test]
 fn nonsense_with_a_checksum_is_damaged() {
-    let sealed = |body: &[u8]| [body, &codec::checksum(body).to_le_bytes()].concat();
+    let sealed = |body: &[u8]| [body, &crate::wire::checksum(body).to_le_bytes()].concat();
     for body in [
         &[][..],
         &[2, 0, 0, 0],

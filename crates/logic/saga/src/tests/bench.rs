@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// An answer to a call.
-pub(super) enum Reply {
+pub(crate) enum Reply {
     Done,
     Output(&'static str),
     Rejected,
@@ -25,7 +25,7 @@ pub(super) enum Reply {
 
 /// Answers `step op` by a script; once that is used up, its last word counts; without one the answer is Done.
 #[derive(Clone, Default)]
-pub(super) struct Script(Arc<Inner>);
+pub(crate) struct Script(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
@@ -35,23 +35,23 @@ struct Inner {
 }
 
 impl Script {
-    pub(super) fn on(self, what: &str, replies: impl IntoIterator<Item = Reply>) -> Self {
+    pub(crate) fn on(self, what: &str, replies: impl IntoIterator<Item = Reply>) -> Self {
         self.0.replies.lock().unwrap().push((what.to_owned(), replies.into_iter().collect()));
         self
     }
 
     /// `step op attempt` of all calls so far.
-    pub(super) fn calls(&self) -> Vec<String> {
+    pub(crate) fn calls(&self) -> Vec<String> {
         let calls = self.0.calls.lock().unwrap();
         calls.iter().map(|call| format!("{} {} {}", call.step, call.op, call.attempt)).collect()
     }
 
-    pub(super) fn raw_calls(&self) -> Vec<Call> {
+    pub(crate) fn raw_calls(&self) -> Vec<Call> {
         self.0.calls.lock().unwrap().clone()
     }
 
     /// Resolves when there were so many calls.
-    pub(super) async fn called(&self, times: usize) {
+    pub(crate) async fn called(&self, times: usize) {
         loop {
             let called = self.0.called.notified();
             if self.0.calls.lock().unwrap().len() >= times {
@@ -98,7 +98,7 @@ impl Executor for Script {
 }
 
 /// `c` compensable, `p` pivot, `r` retriable, named c0, p1, r2 by their place; `+` before one: together with the one before.
-pub(super) fn plan(shape: &str) -> Plan {
+pub(crate) fn plan(shape: &str) -> Plan {
     let mut steps: Vec<PlanStep> = Vec::new();
     let mut together = false;
     for letter in shape.chars() {
@@ -118,30 +118,30 @@ pub(super) fn plan(shape: &str) -> Plan {
     Plan { definition: Definition::Dynamic, steps, fingerprint: [1; 32] }
 }
 
-pub(super) fn id(text: &str) -> SagaId {
+pub(crate) fn id(text: &str) -> SagaId {
     SagaId::new(text).unwrap()
 }
 
-pub(super) fn submission(name: &str, shape: &str) -> Submit {
+pub(crate) fn submission(name: &str, shape: &str) -> Submit {
     let context = vec![("trace".into(), "t".into())];
     Submit { id: id(name), plan: plan(shape), deadline: None, context }
 }
 
-pub(super) const LONG: Duration = Duration::from_hours(1);
+pub(crate) const LONG: Duration = Duration::from_hours(1);
 
-pub(super) fn open(store: &Memory) -> Coordinator<Memory> {
+pub(crate) fn open(store: &Memory) -> Coordinator<Memory> {
     Coordinator::open(store.clone(), Options::default()).unwrap()
 }
 
 /// Runs one saga to its end, or for an hour.
-pub(super) async fn run_one(script: &Script, shape: &str, deadline: Option<Duration>) -> View {
+pub(crate) async fn run_one(script: &Script, shape: &str, deadline: Option<Duration>) -> View {
     let sagas = open(&Memory::default());
     sagas.submit(Submit { deadline, ..submission("s", shape) }).await.unwrap();
     until(&sagas, script, sagas.wait(&id("s"), LONG)).await.unwrap().unwrap()
 }
 
 /// Runs a coordinator for as long as something else takes.
-pub(super) async fn until<S: Store, T>(
+pub(crate) async fn until<S: Store, T>(
     sagas: &Coordinator<S>,
     script: &Script,
     what: impl Future<Output = T>,
@@ -153,7 +153,7 @@ pub(super) async fn until<S: Store, T>(
 }
 
 /// Compact: `CREATED`, `SENT c0 execute 1`, …
-pub(super) fn timeline(view: &View) -> Vec<String> {
+pub(crate) fn timeline(view: &View) -> Vec<String> {
     let line = |entry: &crate::Entry| {
         let op = entry.op.map(Op::as_str);
         let step = entry.step.as_deref();
@@ -165,19 +165,19 @@ pub(super) fn timeline(view: &View) -> Vec<String> {
     view.timeline.iter().map(line).collect()
 }
 
-pub(super) fn check(view: &View, status: Status, reason: &str) {
+pub(crate) fn check(view: &View, status: Status, reason: &str) {
     assert_eq!(view.status, status, "{view:#?}");
     assert!(view.reason.contains(reason), "{:?}, expected {reason:?}", view.reason);
 }
 
 /// Waits until the saga `s` is parked.
-pub(super) async fn parked(sagas: &Coordinator<Memory>) -> View {
+pub(crate) async fn parked(sagas: &Coordinator<Memory>) -> View {
     stuck(sagas, 1).await;
     sagas.get(&id("s")).await.unwrap().unwrap()
 }
 
 /// Waits until so many sagas are parked.
-pub(super) async fn stuck<S: Store>(sagas: &Coordinator<S>, many: usize) -> Vec<Summary> {
+pub(crate) async fn stuck<S: Store>(sagas: &Coordinator<S>, many: usize) -> Vec<Summary> {
     loop {
         let stuck = sagas.list(Filter { stuck: true, ..Filter::default() }).await.unwrap();
         if stuck.len() == many {
@@ -188,7 +188,7 @@ pub(super) async fn stuck<S: Store>(sagas: &Coordinator<S>, many: usize) -> Vec<
 }
 
 /// Runs one saga until it is parked.
-pub(super) async fn run_parked(script: &Script, shape: &str) -> (Coordinator<Memory>, View) {
+pub(crate) async fn run_parked(script: &Script, shape: &str) -> (Coordinator<Memory>, View) {
     let sagas = open(&Memory::default());
     sagas.submit(submission("s", shape)).await.unwrap();
     let view = until(&sagas, script, parked(&sagas)).await;
