@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::clock::millis;
 use crate::error::{OperateError, StoreError, SubmitError};
 use crate::id::SagaId;
+use crate::log::tail::Tail;
 use crate::log::{Event, Row};
 use crate::options::{InvalidOptions, Options};
 use crate::owned::{Held, Owned};
@@ -74,7 +75,7 @@ impl<S: Store> Coordinator<S> {
         let fingerprint = plan.fingerprint;
         let definition = plan.definition.name().to_owned();
         let created = Event::Created { plan, context, deadline_at };
-        let row = Row { at: now, epoch: 0, events: vec![created.clone()] }.encode();
+        let row = Row { at: now, epoch: 0, prev: 0, events: vec![created.clone()] }.encode();
         let state = State::created(created).map_err(|error| SubmitError::Invalid(error.to_string()))?;
         // Whoever can start with it at once has it from its birth.
         let held = Held::at_birth(shared, &id, 1);
@@ -104,7 +105,7 @@ impl<S: Store> Coordinator<S> {
         }
         shared.counters.submitted.fetch_add(1, Relaxed);
         match held {
-            Some(held) => shared.hand_over(Owned { held, state, seq: 1 }),
+            Some(held) => shared.hand_over(Owned { held: held.list(), state, seq: 1, tail: Tail::default() }),
             None => shared.nudge.notify_one(),
         }
         Ok(Submitted { created: true })
@@ -144,13 +145,15 @@ impl<S: Store> Coordinator<S> {
             if summary.status != Status::Parked {
                 return Err(wrong);
             }
-            let (status, reason) = decided(show::fold(&stored), &event, &summary.reason).ok_or(wrong)?;
+            let (status, reason) =
+                decided(show::fold(&stored).map(|(state, _)| state), &event, &summary.reason).ok_or(wrong)?;
             let now = shared.store.now();
             let change = Change {
                 id: id.clone(),
                 epoch,
                 seq,
-                row: Row { at: now, epoch, events: vec![event.clone()] }.encode(),
+                row: Row { at: now, epoch, prev: seq, events: vec![event.clone()] }.encode(),
+                drops: Vec::new(),
                 status,
                 reason,
                 due_at: (!status.is_terminal()).then_some(now),

@@ -1,6 +1,9 @@
 //! What happens next. Pure: from a state and the time to the events that follow from them; an intent among these is a call
 //! to make once it is durable.
 
+#[cfg(test)]
+mod tests;
+
 use crate::log::{Event, Spot};
 use crate::plan::{Kind, Op};
 use crate::state::{OpState, State};

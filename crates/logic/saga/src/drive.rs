@@ -81,7 +81,8 @@ impl<'a, S: Store, E: Executor> Drive<'a, S, E> {
             for (spot, attempt) in sends {
                 calls.extend(self.call(&saga, spot, attempt));
             }
-            let timer = wake(&saga.state).map(|at| self.instant(at));
+            // When closing nothing is begun, so there is nothing to wake up for.
+            let timer = wake(&saga.state).filter(|_| !closing).map(|at| self.instant(at));
             tokio::select! {
                 biased;
                 Some((spot, outcome)) = calls.next() => {
@@ -111,13 +112,15 @@ impl<'a, S: Store, E: Executor> Drive<'a, S, E> {
         }
         let at = self.shared.store.now();
         let Held { id, epoch, .. } = &saga.held;
-        let row = Row { at, epoch: *epoch, events: events.to_vec() }.encode();
+        let place = saga.tail.place(saga.seq, events);
+        let row = Row { at, epoch: *epoch, prev: place.prev, events: events.to_vec() }.encode();
         let status = saga.state.status;
         let mut change = Change {
             id: id.clone(),
             epoch: *epoch,
             seq: saga.seq,
             row,
+            drops: place.drops.clone(),
             status,
             reason: saga.state.reason.clone(),
             due_at: None,
@@ -146,6 +149,7 @@ impl<'a, S: Store, E: Executor> Drive<'a, S, E> {
             }
         }
         saga.seq += 1;
+        saga.tail.push(saga.seq, events, &place);
         self.count(&saga.held, &saga.state, events);
         Ok(true)
     }
@@ -267,7 +271,8 @@ impl<'a, S: Store, E: Executor> Drive<'a, S, E> {
                 let seed = checksum(saga.held.id.as_str().as_bytes()) ^ u64::from(op.attempt);
                 let pause = backoff::pause(&self.shared.options, op.failures, seed);
                 let retry_at = self.shared.store.now().saturating_add(millis(pause));
-                Event::Unknown { spot, reason: short(reason), retry_at }
+                let failures = op.failures.saturating_add(1);
+                Event::Unknown { spot, attempt: op.attempt, failures, reason: short(reason), retry_at }
             }
             Outcome::Broken(reason) => {
                 let name = state.plan.steps.get(spot.step).map_or("", |step| &step.name);

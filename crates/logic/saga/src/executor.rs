@@ -1,9 +1,11 @@
 //! Who carries a call to a participant: HTTP, gRPC, or code in this process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::barrier;
 use crate::id::SagaId;
 use crate::plan::{Definition, Op};
 
@@ -34,6 +36,13 @@ pub struct Call {
     pub timeout: Duration,
 }
 
+impl Call {
+    /// What a participant's [`barrier`] is asked with.
+    pub fn key(&self) -> barrier::Key<'_> {
+        barrier::Key { saga: self.saga.as_str(), step: &self.step, op: self.op }
+    }
+}
+
 /// What became of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -55,5 +64,15 @@ pub trait Executor: Send + Sync {
     /// Whether it can carry calls of such sagas. One that it cannot is parked.
     fn knows(&self, definition: &Definition) -> bool {
         matches!(definition, Definition::Dynamic)
+    }
+}
+
+impl<E: Executor> Executor for Arc<E> {
+    async fn send(&self, call: Call) -> Outcome {
+        E::send(self, call).await
+    }
+
+    fn knows(&self, definition: &Definition) -> bool {
+        E::knows(self, definition)
     }
 }

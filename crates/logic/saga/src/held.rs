@@ -49,14 +49,22 @@ pub(crate) struct Held {
     pub(crate) id: SagaId,
     pub(crate) epoch: u64,
     list: Arc<HeldList>,
+    /// It is in the list.
+    listed: bool,
     over: bool,
     _place: OwnedSemaphorePermit,
 }
 
 impl Held {
     pub(crate) fn new(list: &Arc<HeldList>, id: &SagaId, epoch: u64, place: OwnedSemaphorePermit) -> Self {
-        list.lock().held.insert(id.clone(), epoch);
-        Self { id: id.clone(), epoch, list: Arc::clone(list), over: false, _place: place }
+        Self { id: id.clone(), epoch, list: Arc::clone(list), listed: false, over: false, _place: place }
+    }
+
+    /// It is claimed: from here on its lease is to be renewed. Before that, the same saga may be in the list by right.
+    pub(crate) fn list(mut self) -> Self {
+        self.list.lock().held.insert(self.id.clone(), self.epoch);
+        self.listed = true;
+        self
     }
 
     /// What is to be done with it is done.
@@ -68,10 +76,11 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         let mut lists = self.list.lock();
-        if lists.held.get(&self.id) == Some(&self.epoch) {
+        let own = lists.held.get(&self.id) == Some(&self.epoch);
+        if own && self.listed {
             lists.held.remove(&self.id);
         }
-        if !self.over {
+        if !self.over && (self.listed || !own) {
             lists.dropped.push((self.id.clone(), self.epoch));
             self.list.notify.notify_one();
         }

@@ -1,6 +1,7 @@
 //! The log: what happened to a saga, one row a transition, from which its state is folded.
 
 mod codec;
+pub(crate) mod tail;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,8 @@ pub struct Row {
     pub at: Millis,
     /// Under which epoch.
     pub epoch: u64,
+    /// The number of the row before it, 0 for the first. There may be gaps: rows about attempts that went on and on.
+    pub prev: u64,
     /// What, in order.
     pub events: Vec<Event>,
 }
@@ -47,7 +50,7 @@ pub struct Spot {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Event {
     /// The submission. The first event of a log, and only there.
     Created {
@@ -83,6 +86,10 @@ pub enum Event {
     Unknown {
         /// To which call.
         spot: Spot,
+        /// To which of its attempts.
+        attempt: u32,
+        /// So many have failed, this one included.
+        failures: u32,
         /// What went wrong.
         reason: String,
         /// When to ask again.

@@ -78,7 +78,9 @@ impl Store for Memory {
         let mut inner = self.lock();
         match inner.table.fit(&change) {
             Fit::Next(header) => {
-                inner.logs.entry(change.id).or_default().push((header.seq, change.row));
+                let log = inner.logs.entry(change.id).or_default();
+                log.retain(|(seq, _)| !change.drops.contains(seq));
+                log.push((header.seq, change.row));
                 inner.table.put(header);
                 Ok(Append::Applied)
             }

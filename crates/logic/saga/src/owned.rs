@@ -7,6 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use crate::held::Held;
 use crate::id::SagaId;
+use crate::log::tail::Tail;
 use crate::shared::Shared;
 use crate::show;
 use crate::state::State;
@@ -19,6 +20,8 @@ pub(crate) struct Owned {
     pub(crate) state: State,
     /// The number of its last transition.
     pub(crate) seq: u64,
+    /// How its log ends.
+    pub(crate) tail: Tail,
 }
 
 /// A saga that is claimed, and of which nobody knows how far it is.
@@ -45,13 +48,13 @@ pub(crate) fn adopt<S: Store>(
     stored: Stored,
     place: OwnedSemaphorePermit,
 ) -> Result<Owned, Box<Broken>> {
-    let state = show::fold(&stored);
+    let folded = show::fold(&stored);
     let Header { epoch, seq, summary, .. } = &stored.header;
-    let held = Held::new(&shared.held, &summary.id, *epoch, place);
-    match state {
-        Some(mut state) => {
+    let held = Held::new(&shared.held, &summary.id, *epoch, place).list();
+    match folded {
+        Some((mut state, tail)) => {
             state.orphan();
-            Ok(Owned { held, state, seq: *seq })
+            Ok(Owned { held, state, seq: *seq, tail })
         }
         None => Err(Box::new(Broken { held, header: stored.header })),
     }

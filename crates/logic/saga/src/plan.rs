@@ -49,7 +49,7 @@ impl fmt::Display for Op {
 }
 
 /// One step.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PlanStep {
     /// Its name, unique in the plan: 1 to 128 visible ASCII characters.
     pub name: String,
@@ -92,6 +92,8 @@ pub enum Definition {
         name: String,
         /// Of everything about it that a log depends on.
         hash: [u8; 32],
+        /// What the saga begins with, as that code writes it.
+        input: Bytes,
     },
 }
 
@@ -108,7 +110,7 @@ impl Definition {
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Dynamic => "a plan without code".to_owned(),
-            Self::Typed { name, hash } => {
+            Self::Typed { name, hash, .. } => {
                 let [a, b, c, d, ..] = hash;
                 format!("{name} with hash {a:02x}{b:02x}{c:02x}{d:02x}…")
             }
@@ -117,7 +119,7 @@ impl Definition {
 }
 
 /// The steps of a saga, and what tells it from another.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Plan {
     /// Who knows what the steps do.
     pub definition: Definition,
@@ -135,7 +137,10 @@ impl Plan {
             return Err(format!("a saga has 1 to {MOST_STEPS} steps, not {}", steps.len()));
         }
         let mut names = HashSet::new();
-        let mut bytes = 0;
+        let mut bytes = match &self.definition {
+            Definition::Dynamic => 0,
+            Definition::Typed { input, .. } => input.len(),
+        };
         let mut before: Option<&PlanStep> = None;
         for (at, step) in steps.iter().enumerate() {
             let name = &step.name;
@@ -154,7 +159,7 @@ impl Plan {
             before = Some(step);
         }
         if bytes > MOST_BYTES {
-            return Err(format!("the payloads have {bytes} bytes, and {MOST_BYTES} at most are kept"));
+            return Err(format!("its payloads have {bytes} bytes, and {MOST_BYTES} at most are kept"));
         }
         Ok(())
     }
@@ -239,7 +244,7 @@ mod tests {
         check(|p| p.steps[1].name = "s0".into(), "steps[1].name: \"s0\" is the name of an earlier step");
         check(
             |p| p.steps[1].payload = vec![0; MOST_BYTES + 1].into(),
-            "the payloads have 4194305 bytes, and 4194304 at most are kept",
+            "its payloads have 4194305 bytes, and 4194304 at most are kept",
         );
     }
 

@@ -235,12 +235,14 @@ async fn park<S: Store>(shared: &Shared<S>, broken: Box<Broken>) -> Result<(), S
     let Broken { held, header } = *broken;
     let reason = "its log is damaged".to_owned();
     let event = Event::Parked { spot: None, reason: reason.clone() };
-    let row = Row { at: shared.store.now(), epoch: held.epoch, events: vec![event] }.encode();
+    let (at, prev) = (shared.store.now(), header.seq);
+    let row = Row { at, epoch: held.epoch, prev, events: vec![event] }.encode();
     let change = Change {
         id: held.id.clone(),
         epoch: held.epoch,
         seq: header.seq,
         row,
+        drops: Vec::new(),
         status: Status::Parked,
         reason,
         due_at: None,

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "fjall")]
 use crate::id::SagaId;
+use crate::log::tail::{Place, Tail};
 use crate::log::{Event, Row, Spot};
 use crate::plan::{Op, Plan};
 use crate::state::{OpState, State};
@@ -12,25 +13,38 @@ use crate::view::{Entry, Progress, StepView, View, What};
 #[cfg(feature = "fjall")]
 use crate::view::{Status, Summary};
 
-/// What a log says: its state, if it makes sense.
-pub(crate) fn fold(stored: &Stored) -> Option<State> {
-    let rows = stored.log.iter().map(|(_, row)| Row::decode(row)).collect::<Result<Vec<_>, _>>().ok()?;
-    // A row that is missing is as bad as one that cannot be read.
-    let whole = (1..).zip(&stored.log).all(|(seq, row)| row.0 == seq);
-    if !whole || stored.log.len() as u64 != stored.header.seq {
-        return None;
+/// What a log says, if it makes sense: the state, and how the log ends.
+pub(crate) fn fold(stored: &Stored) -> Option<(State, Tail)> {
+    let rows = rows(&stored.log)?;
+    let mut tail = Tail::default();
+    for (seq, row) in &rows {
+        tail.push(*seq, &row.events, &Place { prev: row.prev, drops: Vec::new() });
     }
-    State::fold(rows.into_iter().flat_map(|row| row.events)).ok()
+    let last = rows.last().map_or(0, |(seq, _)| *seq);
+    let state = State::fold(rows.into_iter().flat_map(|(_, row)| row.events)).ok()?;
+    (last == stored.header.seq).then_some((state, tail))
+}
+
+/// The rows of a log, if all can be read and none is missing.
+fn rows(log: &[(u64, Vec<u8>)]) -> Option<Vec<(u64, Row)>> {
+    let mut before = 0;
+    let mut rows = Vec::with_capacity(log.len());
+    for (seq, row) in log {
+        let row = Row::decode(row).ok().filter(|row| row.prev == before)?;
+        before = *seq;
+        rows.push((*seq, row));
+    }
+    Some(rows)
 }
 
 /// The header that belongs to a log; that of a parked saga if the log makes no sense.
 #[cfg(feature = "fjall")]
 pub(crate) fn header(id: &SagaId, log: &[(u64, Vec<u8>)]) -> Header {
-    let rows: Vec<_> = log.iter().filter_map(|(_, row)| Row::decode(row).ok()).collect();
-    let (first, last) = (rows.first().cloned(), rows.last().cloned());
+    let readable: Vec<_> = log.iter().filter_map(|(_, row)| Row::decode(row).ok()).collect();
+    let (first, last) = (readable.first().cloned(), readable.last().cloned());
     let seq = log.last().map_or(0, |(seq, _)| *seq);
-    let whole = rows.len() as u64 == seq;
-    let state = State::fold(rows.into_iter().flat_map(|row| row.events)).ok().filter(|_| whole);
+    let whole = rows(log).unwrap_or_default();
+    let state = State::fold(whole.into_iter().flat_map(|(_, row)| row.events)).ok();
     let (status, reason) = state.as_ref().map_or_else(
         || (Status::Parked, "its header and its log are damaged".to_owned()),
         |state| (state.status, state.reason.clone()),
@@ -51,7 +65,7 @@ pub(crate) fn header(id: &SagaId, log: &[(u64, Vec<u8>)]) -> Header {
 
 /// A saga, whole.
 pub(crate) fn view(stored: &Stored) -> View {
-    let state = fold(stored);
+    let state = fold(stored).map(|(state, _)| state);
     let summary = stored.header.summary.clone();
     let (context, steps) =
         state.map_or_else(Default::default, |state| (state.context.clone(), steps(&state)));
@@ -97,7 +111,7 @@ fn timeline(log: &[(u64, Vec<u8>)]) -> Vec<Entry> {
         };
         at = row.at;
         for event in row.events {
-            if let Event::Sent { spot, attempt } = &event {
+            if let Event::Sent { spot, attempt } | Event::Unknown { spot, attempt, .. } = &event {
                 sent.retain(|(before, _)| before != spot);
                 sent.push((*spot, *attempt));
             }

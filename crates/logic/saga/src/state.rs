@@ -7,7 +7,7 @@ use crate::plan::{Kind, Op, Plan};
 use crate::view::{Millis, Phase, Status};
 
 /// How far one operation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct OpState {
     /// The last attempt whose intent was logged.
     pub(crate) attempt: u32,
@@ -19,7 +19,7 @@ pub(crate) struct OpState {
 }
 
 /// How far one step is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct StepState {
     pub(crate) execute: OpState,
     pub(crate) compensate: OpState,
@@ -29,7 +29,7 @@ pub(crate) struct StepState {
 }
 
 /// How far a saga is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     pub(crate) plan: Plan,
     pub(crate) context: Vec<(String, String)>,
@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) status: Status,
     pub(crate) reason: String,
     pub(crate) turned: bool,
+    /// Why it turned, if it has.
+    why: String,
     /// The call at which a parked saga is stuck.
     pub(crate) stuck: Option<Spot>,
     pub(crate) steps: Vec<StepState>,
@@ -60,6 +62,7 @@ impl State {
             status: Status::Running,
             reason: String::new(),
             turned: false,
+            why: String::new(),
             stuck: None,
         })
     }
@@ -113,9 +116,14 @@ impl State {
                     step.output = Some(output.clone());
                 }
             }
-            Event::Rejected { spot, reason } => self.fail(*spot, Phase::Rejected, reason)?,
-            Event::Unknown { spot, reason, retry_at } => {
-                self.fail(*spot, Phase::Waiting(*retry_at), reason)?;
+            Event::Rejected { spot, reason } => {
+                let op = *self.op_mut(*spot)?;
+                self.fail(*spot, OpState { phase: Phase::Rejected, ..op }, reason)?;
+            }
+            // It tells all, since what was before it may have been dropped.
+            Event::Unknown { spot, attempt, failures, reason, retry_at } => {
+                let (attempt, failures, phase) = (*attempt, *failures, Phase::Waiting(*retry_at));
+                self.fail(*spot, OpState { attempt, failures, sent: true, phase }, reason)?;
             }
             Event::Withdrawn { spot } => {
                 let op = self.op_mut(*spot)?;
@@ -123,7 +131,8 @@ impl State {
             }
             Event::Turned { reason } => {
                 self.turned = true;
-                self.go_on(reason.clone());
+                self.why.clone_from(reason);
+                self.go_on();
             }
             Event::Completed => self.status = Status::Completed,
             Event::Compensated => self.status = Status::Compensated,
@@ -139,18 +148,17 @@ impl State {
         Ok(())
     }
 
-    fn fail(&mut self, spot: Spot, phase: Phase, reason: &str) -> Result<(), Nonsense> {
-        let op = self.op_mut(spot)?;
-        *op = OpState { failures: op.failures.saturating_add(1), phase, ..*op };
+    fn fail(&mut self, spot: Spot, op: OpState, reason: &str) -> Result<(), Nonsense> {
+        *self.op_mut(spot)? = op;
         if let Some(step) = self.steps.get_mut(spot.step) {
             reason.clone_into(&mut step.failure);
         }
         Ok(())
     }
 
-    fn go_on(&mut self, reason: String) {
+    fn go_on(&mut self) {
         self.status = if self.turned { Status::Compensating } else { Status::Running };
-        self.reason = reason;
+        self.reason.clone_from(&self.why);
         self.stuck = None;
     }
 
@@ -169,14 +177,14 @@ impl State {
             let op = self.op_mut(spot)?;
             *op = OpState { failures: 0, phase: Phase::Waiting(0), ..*op };
         }
-        self.go_on(String::new());
+        self.go_on();
         Ok(())
     }
 
     fn skip(&mut self) -> Result<(), Nonsense> {
         let (Status::Parked, Some(spot)) = (self.status, self.stuck) else { return Err(Nonsense) };
         self.op_mut(spot)?.phase = Phase::Done;
-        self.go_on(String::new());
+        self.go_on();
         Ok(())
     }
 

@@ -18,7 +18,7 @@ pub struct Header {
     pub summary: Summary,
     /// How often it was claimed.
     pub epoch: u64,
-    /// How many rows its log has.
+    /// The number of its last transition, and of the last row of its log.
     pub seq: u64,
     /// When somebody should look at it again.
     pub due_at: Option<Millis>,
@@ -64,6 +64,8 @@ pub struct Change {
     pub seq: u64,
     /// An encoded row, to be stored with the number `seq + 1`.
     pub row: Vec<u8>,
+    /// Rows that this one takes the place of: they are removed with it.
+    pub drops: Vec<u64>,
     /// The new status.
     pub status: Status,
     /// The new reason.

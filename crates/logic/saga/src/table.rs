@@ -79,7 +79,7 @@ impl Table {
         if header.seq == change.seq + 1 {
             return Fit::Last;
         }
-        if header.seq != change.seq {
+        if header.seq != change.seq || header.summary.status.is_terminal() {
             return Fit::Lost;
         }
         let summary = Summary {

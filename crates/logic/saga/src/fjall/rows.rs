@@ -65,10 +65,10 @@ impl Rows {
     pub(super) fn stored(&self, header: Header) -> Result<Stored, StoreError> {
         let id = &header.summary.id;
         let mut log = Vec::new();
-        for seq in 1..=header.seq {
-            if let Some(row) = self.log.get(log_key(id, seq)).map_err(unreadable)? {
-                log.push((seq, row.to_vec()));
-            }
+        for row in self.log.range(log_key(id, 0)..=log_key(id, header.seq)) {
+            let (key, value) = row.into_inner().map_err(unreadable)?;
+            let seq = key.last_chunk::<8>().map_or(0, |seq| u64::from_be_bytes(*seq));
+            log.push((seq, value.to_vec()));
         }
         Ok(Stored { header, log })
     }
@@ -111,6 +111,13 @@ impl Rows {
         if let Some(at) = summary.finished_at {
             batch.remove(&self.open, id.as_str());
             batch.insert(&self.ended, ended_key(at, id), "");
+        }
+    }
+
+    /// Removes rows of a log.
+    pub(super) fn drop_rows(&self, batch: &mut OwnedWriteBatch, id: &SagaId, drops: &[u64]) {
+        for seq in drops {
+            batch.remove(&self.log, log_key(id, *seq));
         }
     }
 

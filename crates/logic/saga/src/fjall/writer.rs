@@ -126,6 +126,7 @@ fn append(rows: &Rows, table: &mut Table, batch: &mut OwnedWriteBatch, change: &
     // What errs here has failed for good, so nobody ever asks for the last change once more.
     let Fit::Next(header) = table.fit(change) else { return Append::Lost };
     rows.put(batch, &header, &change.row);
+    rows.drop_rows(batch, &change.id, &change.drops);
     if header.summary.status.is_terminal() {
         table.remove(&change.id);
     } else {

@@ -12,6 +12,7 @@ pub(super) fn encode(row: &Row) -> Vec<u8> {
     let mut out = Writer::new(VERSION);
     out.number(row.at);
     out.number(row.epoch);
+    out.number(row.prev);
     out.number(row.events.len() as u64);
     for event in &row.events {
         out.event(event);
@@ -21,9 +22,9 @@ pub(super) fn encode(row: &Row) -> Vec<u8> {
 
 pub(super) fn decode(bytes: &[u8]) -> Option<Row> {
     let mut from = Reader::unsealed(bytes, VERSION)?;
-    let (at, epoch, count) = (from.number()?, from.number()?, from.number()?);
+    let (at, epoch, prev, count) = (from.number()?, from.number()?, from.number()?, from.number()?);
     let events = (0..count).map(|_| from.event()).collect::<Option<Vec<_>>>()?;
-    from.is_empty().then_some(Row { at, epoch, events })
+    from.is_empty().then_some(Row { at, epoch, prev, events })
 }
 
 impl Writer {
@@ -50,8 +51,10 @@ impl Writer {
             }
             Event::Done { spot, output } => self.about(3, *spot, output),
             Event::Rejected { spot, reason } => self.about(4, *spot, reason.as_bytes()),
-            Event::Unknown { spot, reason, retry_at } => {
+            Event::Unknown { spot, attempt, failures, reason, retry_at } => {
                 self.about(5, *spot, reason.as_bytes());
+                self.number(u64::from(*attempt));
+                self.number(u64::from(*failures));
                 self.number(*retry_at);
             }
             Event::Withdrawn { spot } => {
@@ -83,10 +86,11 @@ impl Writer {
     fn plan(&mut self, plan: &Plan) {
         match &plan.definition {
             Definition::Dynamic => self.byte(0),
-            Definition::Typed { name, hash } => {
+            Definition::Typed { name, hash, input } => {
                 self.byte(1);
                 self.bytes(name.as_bytes());
                 self.hash(hash);
+                self.bytes(input);
             }
         }
         self.hash(&plan.fingerprint);
@@ -106,6 +110,10 @@ impl Writer {
 }
 
 impl Reader<'_> {
+    fn short(&mut self) -> Option<u32> {
+        u32::try_from(self.number()?).ok()
+    }
+
     fn spot(&mut self) -> Option<Spot> {
         let number = self.number()?;
         let op = if number & 1 == 0 { Op::Execute } else { Op::Compensate };
@@ -121,10 +129,14 @@ impl Reader<'_> {
                     (0..count).map(|_| Some((self.text()?, self.text()?))).collect::<Option<Vec<_>>>()?;
                 Event::Created { plan, context, deadline_at: self.maybe()? }
             }
-            2 => Event::Sent { spot: self.spot()?, attempt: u32::try_from(self.number()?).ok()? },
+            2 => Event::Sent { spot: self.spot()?, attempt: self.short()? },
             3 => Event::Done { spot: self.spot()?, output: Bytes::copy_from_slice(self.bytes()?) },
             4 => Event::Rejected { spot: self.spot()?, reason: self.text()? },
-            5 => Event::Unknown { spot: self.spot()?, reason: self.text()?, retry_at: self.number()? },
+            5 => {
+                let (spot, reason) = (self.spot()?, self.text()?);
+                let (attempt, failures) = (self.short()?, self.short()?);
+                Event::Unknown { spot, attempt, failures, reason, retry_at: self.number()? }
+            }
             6 => Event::Withdrawn { spot: self.spot()? },
             7 => Event::Turned { reason: self.text()? },
             8 => Event::Completed,
@@ -141,7 +153,10 @@ impl Reader<'_> {
     fn plan(&mut self) -> Option<Plan> {
         let definition = match self.byte()? {
             0 => Definition::Dynamic,
-            1 => Definition::Typed { name: self.text()?, hash: self.hash()? },
+            1 => {
+                let (name, hash) = (self.text()?, self.hash()?);
+                Definition::Typed { name, hash, input: Bytes::copy_from_slice(self.bytes()?) }
+            }
             _ => return None,
         };
         let fingerprint = self.hash()?;

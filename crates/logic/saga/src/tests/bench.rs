@@ -15,6 +15,8 @@ use crate::{
 /// An answer to a call.
 pub(crate) enum Reply {
     Done,
+    /// Done after 100 ms.
+    Slow,
     Output(&'static str),
     Rejected,
     Unknown,
@@ -70,6 +72,7 @@ impl Script {
         }
         match queue.front() {
             None | Some(Reply::Done) => Reply::Done,
+            Some(Reply::Slow) => Reply::Slow,
             Some(Reply::Output(text)) => Reply::Output(text),
             Some(Reply::Rejected) => Reply::Rejected,
             Some(Reply::Unknown) => Reply::Unknown,
@@ -87,6 +90,10 @@ impl Executor for Script {
         self.0.called.notify_waiters();
         match reply {
             Reply::Done => Outcome::Done(Bytes::new()),
+            Reply::Slow => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Outcome::Done(Bytes::new())
+            }
             Reply::Output(text) => Outcome::Done(Bytes::from_static(text.as_bytes())),
             Reply::Rejected => Outcome::Rejected("no".into()),
             Reply::Unknown => Outcome::Unknown("eh".into()),

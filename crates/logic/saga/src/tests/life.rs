@@ -154,3 +154,19 @@ async fn steps_of_a_stage_run_side_by_side() {
     assert_eq!(calls[4..], ["c1 compensate 1", "c2 compensate 1", "c0 compensate 1"]);
     assert_eq!(view.steps[3].compensate.phase, Phase::Idle, "what was refused is not undone");
 }
+
+/// A participant that is away for an hour: its attempts are numbered on, and the log stays short.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_asked_again_for_long_leaves_a_short_log() {
+    let script = Script::default().on("p0 execute", [Reply::Unknown]);
+    let sagas = open(&Memory::default());
+    sagas.submit(submission("s", "p")).await.unwrap();
+    until(&sagas, &script, script.called(1000)).await;
+    assert_eq!(script.calls()[999], "p0 execute 1000");
+    let view = sagas.get(&id("s")).await.unwrap().unwrap();
+    assert!(view.timeline.len() < 30, "{}", view.timeline.len());
+    assert_eq!(view.steps[0].execute.attempts, 1000);
+    // Whoever takes over knows it too.
+    until(&sagas, &script, script.called(1001)).await;
+    assert_eq!(script.calls()[1000], "p0 execute 1001");
+}

@@ -82,7 +82,7 @@ async fn skip_goes_on_as_if_it_were_done() {
         sagas.wait(&id("s"), LONG).await.unwrap().unwrap()
     })
     .await;
-    check(&view, Status::Compensated, "");
+    check(&view, Status::Compensated, "p2 was rejected: no");
     assert_eq!(*script.calls().last().unwrap(), "c0 compensate 1");
     let lines = timeline(&view);
     assert_eq!(
@@ -113,7 +113,7 @@ async fn abandon_ends_it() {
 async fn an_unknown_definition_is_parked_and_not_run() {
     let script = Script::default();
     let sagas = open(&Memory::default());
-    let definition = Definition::Typed { name: "transfer".into(), hash: [0xab; 32] };
+    let definition = Definition::Typed { name: "transfer".into(), hash: [0xab; 32], input: "1".into() };
     let submit = Submit { plan: Plan { definition, ..plan("cp") }, ..submission("s", "cp") };
     until(&sagas, &script, async {
         sagas.submit(submit).await.unwrap();
