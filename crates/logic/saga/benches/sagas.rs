@@ -103,14 +103,9 @@ fn transfer(number: usize) -> Result<Submit, Failure> {
 /// CPU time of this process so far.
 fn cpu() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<u64> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or("")
-        .split_whitespace()
-        .filter_map(|field| field.parse().ok())
-        .collect();
-    // Behind the command's name and the state: utime and stime are the 11th and 12th number.
-    let ticks = fields.get(10).unwrap_or(&0) + fields.get(11).unwrap_or(&0);
+    // Behind the command's name: the state, and utime and stime 11 and 12 fields after it.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+    let ticks = ticks(11) + ticks(12);
     Duration::from_millis(ticks * 10)
 }

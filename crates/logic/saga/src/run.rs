@@ -26,7 +26,7 @@ const MOST_CLAIMED: usize = 256;
 /// How often figures are taken and what ended is forgotten.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 /// The most sagas forgotten in one go.
-const MOST_FORGOTTEN: usize = 2000;
+const MOST_FORGOTTEN: usize = 500;
 
 impl<S: Store> Coordinator<S> {
     /// Runs sagas until `shutdown` resolves and the calls that are under way by then are answered and noted.
