@@ -61,6 +61,7 @@ impl<E> From<E> for Failure<E> {
 }
 
 /// What a row says.
+#[cfg(any(test, feature = "fjall", feature = "mysql"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Ok(Bytes),
@@ -69,6 +70,7 @@ pub(crate) enum Outcome {
 }
 
 /// What is to be done about a call.
+#[cfg(any(test, feature = "fjall", feature = "mysql"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The business change is to be made.
@@ -80,6 +82,7 @@ pub(crate) enum Verdict {
 }
 
 /// From the rows of a step to what is to be done.
+#[cfg(any(test, feature = "fjall", feature = "mysql"))]
 pub(crate) fn verdict(op: Op, execute: Option<&Outcome>, compensate: Option<&Outcome>) -> Verdict {
     match (op, execute, compensate) {
         (Op::Execute, _, Some(_)) | (Op::Execute, Some(Outcome::Void), _) => Verdict::Known(Answer::Aborted),
