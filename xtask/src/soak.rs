@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// Generated cases a property
     #[arg(long, default_value_t = 20_000)]
     cases: u32,
-    /// Seeds of the data layer's simulation
+    /// Seeds of the simulations
     #[arg(long, default_value_t = 10_000)]
     seeds: u32,
     /// How often each fault comes to the real servers below the data layer
