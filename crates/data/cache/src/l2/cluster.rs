@@ -1,16 +1,34 @@
 //! A Redis Cluster as the back end, by redis-rs.
 
+use std::sync::{Arc, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind};
-use tokio::time::timeout;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
 
 use super::{Backend, Call, Error, Options, Script, Value};
+
+/// Without any answer for so long, and to so many commands, the client is taken to be stuck: redis-rs can go on for minutes asking a
+/// node that does not answer any more, after a failover. A fresh one learns what the cluster is like now.
+const STUCK: (Duration, u32) = (Duration::from_secs(2), 8);
 
 /// Connections to a Redis Cluster, one a node; clones share them.
 #[derive(Clone)]
 pub struct Cluster {
-    connection: ClusterConnection,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    nodes: Vec<String>,
+    options: Options,
+    client: RwLock<ClusterConnection>,
+    /// Held by who replaces the client.
+    replacing: Mutex<()>,
+    /// Commands since the last answer: when the first began, and how many.
+    unanswered: std::sync::Mutex<Option<(Instant, u32)>>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -31,7 +49,36 @@ impl Cluster {
         let limit = options.connect_timeout;
         let late = |_| Error::TimedOut { command: "connect", limit };
         let connection = timeout(limit, connect(nodes, options)).await.map_err(late)??;
-        Ok(Self { connection })
+        let shared = Shared {
+            nodes: nodes.to_vec(),
+            options: options.clone(),
+            client: RwLock::new(connection),
+            replacing: Mutex::default(),
+            unanswered: std::sync::Mutex::default(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    fn unanswered(&self) -> MutexGuard<'_, Option<(Instant, u32)>> {
+        self.shared.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a fresh client if the old one is stuck. One caller at a time; the others go on with what there is.
+    async fn replace_if_stuck(&self) {
+        let (long, many) = STUCK;
+        let is_stuck =
+            self.unanswered().is_some_and(|(since, count)| count >= many && since.elapsed() >= long);
+        let Some(_replacing) = is_stuck.then(|| self.shared.replacing.try_lock().ok()).flatten() else {
+            return;
+        };
+        match connect(&self.shared.nodes, &self.shared.options).await {
+            Ok(connection) => {
+                tracing::warn!("no node of the Redis Cluster has answered for long: connected anew");
+                *self.shared.client.write().unwrap_or_else(PoisonError::into_inner) = connection;
+                *self.unanswered() = None;
+            }
+            Err(error) => tracing::debug!(%error, "connecting anew to the Redis Cluster"),
+        }
     }
 
     async fn ask(
@@ -40,7 +87,7 @@ impl Cluster {
         calls: &[Call],
         hashed: bool,
     ) -> Result<Vec<redis::Value>, RedisError> {
-        let mut connection = self.connection.clone();
+        let mut connection = self.shared.client.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let [call] = calls {
             return command(script, call, hashed).query_async(&mut connection).await.map(|value| vec![value]);
         }
@@ -56,6 +103,8 @@ impl Backend for Cluster {
     /// Asks by the script's hash, and with its text when the node does not know it. `SCRIPT LOAD`, as redis-rs would do it,
     /// goes to all nodes, and fails while one of them is down.
     async fn run(&self, script: &Script, calls: &[Call]) -> Result<Vec<Value>, Error> {
+        self.replace_if_stuck().await;
+        self.unanswered().get_or_insert_with(|| (Instant::now(), 0)).1 += 1;
         let answer = match self.ask(script, calls, true).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 self.ask(script, calls, false).await
@@ -63,6 +112,7 @@ impl Backend for Cluster {
             other => other,
         };
         let values = answer.map_err(|error| failed(script.name, error))?;
+        *self.unanswered() = None;
         values.into_iter().map(|value| read(value).ok_or(Error::Reply(script.name))).collect()
     }
 }
@@ -101,7 +151,8 @@ async fn connect(nodes: &[String], options: &Options) -> Result<ClusterConnectio
     let client = ClusterClientBuilder::new(nodes.iter().map(String::as_str))
         .use_protocol(redis::ProtocolVersion::RESP3)
         .connection_timeout(options.connect_timeout)
-        .response_timeout(options.timeout)
+        // Well below what the caller waits: whoever waited in vain must live to see it, or the client goes on asking the same node.
+        .response_timeout(options.timeout / 3)
         .retries(3)
         .min_retry_wait(5)
         .max_retry_wait(50)
