@@ -151,8 +151,7 @@ async fn connect(nodes: &[String], options: &Options) -> Result<ClusterConnectio
     let client = ClusterClientBuilder::new(nodes.iter().map(String::as_str))
         .use_protocol(redis::ProtocolVersion::RESP3)
         .connection_timeout(options.connect_timeout)
-        // Well below what the caller waits: whoever waited in vain must live to see it, or the client goes on asking the same node.
-        .response_timeout(options.timeout / 3)
+        .response_timeout(options.timeout)
         .retries(3)
         .min_retry_wait(5)
         .max_retry_wait(50)
