@@ -71,7 +71,7 @@ impl Cluster {
         let Some(_replacing) = is_stuck.then(|| self.shared.replacing.try_lock().ok()).flatten() else {
             return;
         };
-        match connect(&self.shared.nodes, &self.shared.options).await {
+        match Box::pin(connect(&self.shared.nodes, &self.shared.options)).await {
             Ok(connection) => {
                 tracing::warn!("no node of the Redis Cluster has answered for long: connected anew");
                 *self.shared.client.write().unwrap_or_else(PoisonError::into_inner) = connection;
