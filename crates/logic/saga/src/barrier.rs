@@ -11,8 +11,7 @@
 //!   [`Answer::Aborted`], never answered as done;
 //! - an undo that fails is rolled back and leaves nothing: it is asked again.
 //!
-//! [`fjall`] (feature `fjall`) and [`mysql`] (feature `mysql`) have it for those databases. `docs/saga.md` of the project has the
-//! same in SQL, for other languages.
+//! `fjall` (feature `fjall`) and `mysql` (feature `mysql`) have it for those databases.
 
 #[cfg(feature = "fjall")]
 pub mod fjall;
