@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How a coordinator works. The defaults are the contract of `aqueduct saga serve`.
+/// How a coordinator works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// How long one attempt may last: 5 s.
