@@ -11,7 +11,7 @@ use super::coordinator::{Sagas, saga};
 use super::participant::{Participant, Reply};
 use crate::kit::run;
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 #[test]
 fn attempts_rise_over_a_kill_and_an_acknowledged_saga_ends() {

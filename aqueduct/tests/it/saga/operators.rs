@@ -13,14 +13,14 @@ use super::coordinator::{Sagas, saga};
 use super::participant::{self, Reply};
 use crate::kit::{aqueduct, run};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// Refuses the credit, and does not know the first undoing.
 #[derive(Clone, Default)]
 struct Bank(Arc<Mutex<Vec<String>>>);
 
 impl Bank {
-    fn answer(&self, method: &str, request: CallRequest) -> Result<Response<CallResponse>, Status> {
+    fn answer(&self, method: &str, request: &CallRequest) -> Result<Response<CallResponse>, Status> {
         let call = format!("{method} {} {} {}", request.step, request.attempt, request.payload);
         let answer = match call.split_once(" {").unwrap().0 {
             "execute credit 1" => Err(Status::aborted("frozen")),
@@ -35,11 +35,11 @@ impl Bank {
 #[tonic::async_trait]
 impl Participant for Bank {
     async fn execute(&self, request: Request<CallRequest>) -> Result<Response<CallResponse>, Status> {
-        self.answer("execute", request.into_inner())
+        self.answer("execute", request.get_ref())
     }
 
     async fn compensate(&self, request: Request<CallRequest>) -> Result<Response<CallResponse>, Status> {
-        self.answer("compensate", request.into_inner())
+        self.answer("compensate", request.get_ref())
     }
 }
 

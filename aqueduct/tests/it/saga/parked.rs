@@ -10,7 +10,7 @@ use serde_json::json;
 use super::coordinator::{Sagas, saga};
 use super::participant::{Participant, Reply};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// Agrees to everything but what the last step and the compensation are about, until it is mended.
 fn stubborn(refusal: u16) -> (Participant, Arc<AtomicBool>) {

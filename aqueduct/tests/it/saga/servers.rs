@@ -14,7 +14,7 @@ use super::coordinator::{Sagas, saga};
 use super::participant::{Participant, Reply};
 use crate::kit::run;
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn start(name: &str) -> (Scratch, MariaDb) {
     let scratch = Scratch::new(name);
