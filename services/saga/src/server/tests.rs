@@ -63,7 +63,7 @@ async fn a_drain_ends_idle_connections_and_waits_for_requests() {
     busy.read_exact(&mut go_on).await.unwrap();
     assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
     let drained = async {
-        let left = server.drain(Duration::from_secs(30)).await;
+        let left = server.drain(Duration::from_secs(10)).await;
         assert_eq!(left, 0);
     };
     let requests = async {
