@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::address_text;
 use crate::failure::Failure;
+use crate::saga::cli::SagaArgs;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -32,6 +33,7 @@ const EXAMPLES: &str = "\
 Examples:
   aqueduct up                              the whole system, on an embedded store in ./aqueduct-data
   aqueduct gateway --config gateway.yaml   an HTTP+JSON edge in front of gRPC services in any language
+  aqueduct saga serve                      a coordinator of sagas, for participants in any language
   aqueduct check gateway.yaml              everything that is wrong with a configuration";
 
 /// What to do.
@@ -45,6 +47,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Tells the changes of MariaDB to the caches: reads its binlog, writes to NATS and to Redis
     Cdc(CdcArgs),
+    /// Coordinates sagas for clients and participants in any language, over HTTP+JSON and gRPC
+    Saga(SagaArgs),
     /// Reports everything that is wrong with a configuration file, with line and column
     Check(CheckArgs),
 }

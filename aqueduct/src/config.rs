@@ -10,6 +10,7 @@ mod nearest;
 mod outside;
 mod report;
 mod route;
+mod saga;
 mod scalar;
 mod show;
 mod system;
@@ -26,6 +27,8 @@ pub(crate) use data::{DataFile, MysqlFile, Server, ShardFile, SourceFile};
 pub(crate) use edge::{AccessLogFile, address_text};
 pub(crate) use gateway::GatewayFile;
 pub(crate) use report::{Rejected, Wrong};
+pub(crate) use saga::{SagaFile, SagaMysql};
+pub(crate) use scalar::duration;
 pub(crate) use show::show;
 pub(crate) use system::SystemFile;
 
