@@ -7,11 +7,14 @@ mod apply;
 pub(crate) mod audit;
 mod checks;
 mod heart;
+pub(crate) mod relay;
+mod ship;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_bus::Subscribe;
+use aqueduct_bus::jetstream::Bus;
 use aqueduct_cache::Watermarks;
 use aqueduct_cache::l2::{self, Epochs, Store, TierOptions};
 use aqueduct_cdc::follow::{Beats, Follower};
@@ -34,6 +37,7 @@ use crate::shop::{self, Shop};
 use crate::vitals::Monitor;
 use crate::watchers::Watchers;
 use apply::Applied;
+use relay::{Relay, Relayed};
 
 /// What a shop is told of the servers that hold its orders.
 #[expect(missing_debug_implementations, reason = "a closure has nothing to show")]
@@ -44,6 +48,8 @@ pub struct Cluster<R> {
     pub level2: Option<Level2>,
     /// What is followed: each shard belongs to one of them.
     pub sources: Vec<Source<R>>,
+    /// The streams of order events, one a shard, to which the outboxes are brought.
+    pub events: Vec<Bus>,
     /// How old an answer may be that does not say that it is stale.
     pub delta: Duration,
     /// Whether the bus can be used; asked often, so it must not wait.
@@ -121,7 +127,7 @@ impl Shop {
         cluster: Cluster<R>,
         (registry, health): (&Registry, &Health),
     ) -> Result<Self, OpenError> {
-        let Cluster { shards: database, level2, sources, delta, bus } = cluster;
+        let Cluster { shards: database, level2, sources, events, delta, bus } = cluster;
         let (folder, lease) = shop::lease(options)?;
         let ids = lease.generator();
         let level2 = match level2 {
@@ -143,9 +149,13 @@ impl Shop {
         let tiers = level2.map(tiers).transpose()?;
         let orders = shards.clone();
         let recent = Recent::new(delta);
-        let sharded = Sharded::new(shards, (cache.clone(), tiers), recent.clone(), instance);
+        let (sharded, committers) =
+            Sharded::new(shards, (&cache, tiers), recent.clone(), (options.queue, instance))?;
+        let outboxes = sharded.outboxes();
+        let database = orders.clone();
         let asked = checks::Asked { shards: orders.clone(), store, watermarks: watermarks.clone(), bus };
         let mut background = checks::start(asked, health, options.cache_hard);
+        background.extend(committers);
         let followed = sources.iter().map(|source| source.name.clone()).collect();
         for (number, source) in sources.into_iter().enumerate() {
             let applied = Applied::new(
@@ -180,6 +190,23 @@ impl Shop {
             auditor: audit::auditor(clock::now_unix_ms()),
         });
         background.push(task::spawn("shop-audit", audit::run(Arc::clone(&orders), delta)).into());
+        let relayed = Arc::new(Relayed::default());
+        for (shard, bus) in (0..SHARDS).zip(events) {
+            if options.ship_when_paid {
+                let ship = ship::run(Arc::clone(&orders), bus.clone());
+                background.push(task::spawn("shop-ship", ship).into());
+            }
+            let relay = Relay {
+                shards: database.clone(),
+                shard,
+                bus,
+                holder: instance,
+                outbox: Arc::clone(&outboxes[usize::from(shard)]),
+                relayed: Arc::clone(&relayed),
+            };
+            background.push(task::spawn("shop-relay", relay.run()).into());
+        }
+        metrics::collect_relay(registry, relayed);
         metrics::collect(registry, &orders);
         metrics::collect_lag(registry, watermarks, followed);
         Ok(Self {
