@@ -62,6 +62,9 @@ impl Database for Rows {
     }
 }
 
+/// A row of an event: order, version, state, event and its id.
+type Event = (u64, u64, u8, u8, Vec<u8>);
+
 /// A transaction on the shard's primary.
 #[derive(Debug)]
 pub(crate) struct Open {
@@ -118,7 +121,6 @@ impl Transaction for Open {
         let here: Vec<u64> = keys.iter().filter(|key| rows.contains_key(key)).copied().collect();
         if !here.is_empty() {
             let statements = sql::events(&here);
-            type Event = (u64, u64, u8, u8, Vec<u8>);
             let known = self.write.run_all::<Event>(&statements, WITHIN).await.map_err(unread)?;
             for (id, version, state, event, event_id) in known.into_iter().flat_map(|(rows, _)| rows) {
                 if let Some(event_id) = EventId::new(event_id) {

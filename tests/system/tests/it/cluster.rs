@@ -63,14 +63,9 @@ impl Below {
         text
     }
 
-    /// The database and the number of the table that an order is in.
-    fn table(&self, id: i64) -> (String, String) {
-        (format!("shop_{}", id >> 19 & 3), format!("{:02}", id >> 15 & 15))
-    }
-
     /// What happened to an order, oldest first: version, state and event.
     fn history(&self, id: i64) -> Vec<(u64, u64, u64)> {
-        let (database, table) = self.table(id);
+        let (database, table) = table_of(id);
         let sql = format!(
             "SELECT version, state, event FROM {database}.order_events_{table} WHERE id = {id} ORDER BY version"
         );
@@ -112,6 +107,11 @@ impl Below {
         }
         self.redis.form().unwrap();
     }
+}
+
+/// The database and the number of the table that an order is in.
+fn table_of(id: i64) -> (String, String) {
+    (format!("shop_{}", id >> 19 & 3), format!("{:02}", id >> 15 & 15))
 }
 
 /// `/healthz`: its HTTP status and content.

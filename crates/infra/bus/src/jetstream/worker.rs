@@ -65,7 +65,7 @@ impl Worker {
                         tracing::debug!(%error, source = &*self.source, worker = self.name, "cannot ask for work yet");
                     }
                     Err(_) => {
-                        tracing::debug!(source = &*self.source, worker = self.name, "no answer in time")
+                        tracing::debug!(source = &*self.source, worker = self.name, "no answer in time");
                     }
                 }
                 sleep(self.bus.options.retry).await;

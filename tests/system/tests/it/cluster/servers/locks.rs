@@ -7,7 +7,7 @@ use std::thread;
 use aqueduct_kit::process::within;
 use aqueduct_kit::until;
 
-use crate::cluster::{Below, figure, wait_health};
+use crate::cluster::{Below, figure, table_of, wait_health};
 use crate::shop::{good, refused};
 use crate::site::{Site, no_panic};
 
@@ -25,7 +25,7 @@ impl Other {
         let mut client = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let input = client.stdin.take().unwrap();
         let mut other = Self { client, input };
-        let table = below.table(id);
+        let table = table_of(id);
         other
             .say(&format!("BEGIN; SELECT * FROM {}.orders_{} WHERE id = {id} FOR UPDATE;", table.0, table.1));
         let locked = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_rows_locked > 0";
@@ -69,7 +69,7 @@ fn a_change_waits_for_who_has_the_row_and_is_decided_on_what_he_leaves() {
     let ship = thread::spawn(move || crate::shop::Shop::new(edge).try_event(id, "ship", "s").unwrap());
     // It stands at the lock, before anything was decided: the order may not be shipped yet.
     Other::wait_met(&below, before);
-    let (database, table) = below.table(id);
+    let (database, table) = table_of(id);
     other.say(&format!(
         "UPDATE {database}.orders_{table} SET state = 2, version = 2 WHERE id = {id}; \
          INSERT INTO {database}.order_events_{table} (id, version, state, event, event_id) VALUES ({id}, 2, 2, 1, 'by hand'); COMMIT;"
@@ -121,7 +121,7 @@ fn a_row_that_the_database_refuses_is_refused_alone() {
     let mut shop = site.shop();
     let ids: Vec<i64> = (0..24).map(|_| shop.create(7).id).collect();
     let poisoned = ids[11];
-    let (database, table) = below.table(poisoned);
+    let (database, table) = table_of(poisoned);
     below
         .primary
         .sql(&format!(

@@ -11,11 +11,10 @@ use std::time::Duration;
 use aqueduct_kit::process::within;
 use aqueduct_kit::{faults, until};
 use aqueduct_sim::random::Random;
-use serde_json::Value;
 
 use crate::cluster::events::{Events, check_order};
 use crate::cluster::flow::Instances;
-use crate::cluster::{Below, awhile};
+use crate::cluster::{Below, awhile, table_of};
 use crate::shop::{EVENTS, Order, Shop};
 
 const CLIENTS: u64 = 64;
@@ -100,11 +99,8 @@ impl Client {
             }
         });
         self.shared.answered.fetch_add(1, Relaxed);
-        match known.unwrap_or_else(|| panic!("{event} of {id}: {last}")) {
-            Some(version) => {
-                self.shared.acknowledged.lock().unwrap().push((id, event_id.to_owned(), version));
-            }
-            None => {}
+        if let Some(version) = known.unwrap_or_else(|| panic!("{event} of {id}: {last}")) {
+            self.shared.acknowledged.lock().unwrap().push((id, event_id.to_owned(), version));
         }
     }
 }
@@ -167,7 +163,7 @@ fn check_history(below: &Below, id: i64, acknowledged: &[(i64, String, usize)]) 
         assert_eq!((*version, *state, *event), (wanted, wanted, wanted - 1), "order {id}: {history:?}");
     }
     let last = 1 + history.len() as u64;
-    let (database, table) = below.table(id);
+    let (database, table) = table_of(id);
     let row =
         below.primary.sql(&format!("SELECT version, state FROM {database}.orders_{table} WHERE id = {id}"));
     assert_eq!(row.unwrap(), format!("{last}\t{last}"), "order {id}");
