@@ -2,6 +2,7 @@
 //! error of the start, in one line that says what to do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aqueduct_bus::jetstream::{self, Bus};
@@ -11,6 +12,9 @@ use aqueduct_shop::{BusState, Cluster, Level2, OpenError, Options, Shop, Source}
 use crate::capture::Capture;
 use crate::config::{DataFile, MysqlFile, SourceFile};
 use crate::process::Process;
+
+/// How long an order event is kept on the bus: for workers that were away.
+const EVENTS_KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// The shop on these servers, and the capture of their changes if it is to run here.
 pub(crate) async fn start(
@@ -73,6 +77,13 @@ pub(crate) async fn join(
             bus.subscribe().await.with_context(|| format!("follow the changes of {}", source.name))?;
         sources.push(Source { name: source.name.clone(), shards: shards_of(data, source), changes });
     }
+    let mut events = Vec::new();
+    if let Some((_, bus)) = buses.first() {
+        for shard in 0..aqueduct_shards::SHARDS {
+            let stream = bus.of_source(&format!("orders-{shard}"), EVENTS_KEPT).await;
+            events.push(stream.context("make the streams of order events")?);
+        }
+    }
     let states: Vec<Bus> = buses.iter().map(|(_, bus)| bus.clone()).collect();
     let bus: BusState = Arc::new(move || {
         if states.iter().all(Bus::connected) { Ok(()) } else { Err("not connected; trying again".to_owned()) }
@@ -82,7 +93,8 @@ pub(crate) async fn join(
         options: aqueduct_cache::l2::Options::default(),
         tier: aqueduct_cache::l2::TierOptions::default(),
     });
-    let cluster = Cluster { shards: databases(&data.mysql), level2, sources, delta: data.staleness, bus };
+    let cluster =
+        Cluster { shards: databases(&data.mysql), level2, sources, events, delta: data.staleness, bus };
     Ok(Shop::join(options, shards, cluster, (&process.registry, &process.health)).await?)
 }
 

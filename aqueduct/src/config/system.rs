@@ -12,7 +12,7 @@ use super::edge::{self, AccessLogFile, beside, positive};
 use super::gateway::{ADMIN, validate};
 use super::report::Problems;
 use super::saga::{self, SagaFile};
-use super::value::Fields;
+use super::value::{Fields, Value};
 
 /// The sections; their presence tells that a file is for the whole system.
 pub(super) const SECTIONS: [&str; 5] = ["gateway", "shop", "data", "saga", "admin"];
@@ -92,7 +92,7 @@ impl SystemFile {
         let of_data = |shop: &aqueduct_shop::Options| (shop.data_dir.clone(), shop.store_cache_bytes);
         let of_shop = |shop: &aqueduct_shop::Options| {
             let times = (shop.cache_soft, shop.cache_hard);
-            (shop.worker, shop.cache_bytes, times, shop.queue, shop.max_watches)
+            (shop.worker, shop.cache_bytes, times, shop.queue, shop.max_watches, shop.ship_when_paid)
         };
         let changed = [
             ("gateway.access_log", self.access_log != wanted.access_log),
@@ -138,6 +138,10 @@ pub(super) fn read(mut fields: Fields<'_>, Source { base, problems }: Source<'_>
         system.saga = saga::read(&mut section, base);
         section.finish();
     }
+    if system.shop.ship_when_paid && system.data.is_none() {
+        let message = "needs real servers, whose bus tells what is paid: name them in the section `data`";
+        problems.add_later("shop.ship_when_paid".to_owned(), message.to_owned());
+    }
     if let Some(value) = fields.get("admin") {
         edge::admin(&value, &mut system.admin);
     }
@@ -164,5 +168,6 @@ fn shop(fields: &mut Fields<'_>, system: &mut SystemFile, problems: &Problems) {
         problems.add_later("shop.cache_soft".to_owned(), message);
     }
     fields.set("queue", &mut shop.queue, |value| value.integer(1..=1 << 20));
+    fields.set("ship_when_paid", &mut shop.ship_when_paid, Value::boolean);
     fields.set("max_watches", &mut shop.max_watches, |value| value.integer(0..=1_000_000));
 }

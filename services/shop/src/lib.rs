@@ -44,6 +44,8 @@ mod error;
 mod folder;
 mod health;
 mod incoming;
+#[cfg(feature = "measure")]
+pub mod measure;
 mod metrics;
 mod options;
 mod order;

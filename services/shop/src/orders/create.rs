@@ -29,7 +29,7 @@ pub(crate) async fn handle(
     let id = mint(orders, route).await.map_err(unminted)?;
     let CreateOrderRequest { user_id, items, note } = request;
     let order = Order { user_id, items, note, total_cents, ..Order::default() };
-    let written = orders.book.create(id.as_i64(), order, caller.deadline()).await?;
+    let written = orders.book.create(id.as_i64(), order).await?;
     Ok(caller.answer_to_write(written))
 }
 
