@@ -85,7 +85,8 @@ impl Story<'_> {
                 wrong.push(format!("{} was executed before the step in front of it was done", step.name));
             }
             let before = at.checked_sub(1).and_then(|at| self.plan.steps.get(at));
-            let decides = step.kind != Kind::Compensable && before.is_none_or(|it| it.kind == Kind::Compensable);
+            let decides =
+                step.kind != Kind::Compensable && before.is_none_or(|it| it.kind == Kind::Compensable);
             let over = self.acknowledged.map(|at| at + self.plan.deadline + ON_ITS_WAY);
             if decides && over.is_some_and(|over| first.at > over) {
                 wrong.push(format!("{} was executed behind the deadline", step.name));

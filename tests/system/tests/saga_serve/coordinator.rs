@@ -72,7 +72,8 @@ impl Coordinator {
         let mut slot = self.process.lock().unwrap();
         let down = slot.is_none();
         if down {
-            let (mut command, log) = (self.command(self.port.address()), self.scratch.join("coordinator.log"));
+            let (mut command, log) =
+                (self.command(self.port.address()), self.scratch.join("coordinator.log"));
             *slot = Some(Process::start_with_log("coordinator", &mut command, &log).unwrap());
         }
         down
@@ -98,8 +99,8 @@ impl Coordinator {
         }
     }
 
-    pub(crate) fn is_up(&self) -> bool {
-        self.process.lock().unwrap().is_some()
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.lock().unwrap().as_ref().map(Process::pid).unwrap()
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

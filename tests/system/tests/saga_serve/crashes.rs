@@ -38,6 +38,7 @@ fn no_crash_at_a_callback_loses_money() {
 struct Seed(u64);
 
 impl Drop for Seed {
+    #[expect(clippy::print_stderr, reason = "goes with the failure's own report")]
     fn drop(&mut self) {
         if thread::panicking() {
             eprintln!("AQUEDUCT_SAGA_SEED={} runs this again", self.0);
@@ -58,7 +59,8 @@ fn run(seed: u64) {
     let stop = AtomicBool::new(false);
     let (submitted, ends) = thread::scope(|scope| {
         // Whoever submits is one of four, and does not stop before the answer.
-        let submitters: Vec<_> = plans.chunks(SAGAS / 4).map(|some| scope.spawn(|| submit(&world, some))).collect();
+        let submitters: Vec<_> =
+            plans.chunks(SAGAS / 4).map(|some| scope.spawn(|| submit(&world, some))).collect();
         let looker = scope.spawn(|| look(&world, &plans, &stop));
         let submitted: BTreeMap<_, _> = submitters.into_iter().flat_map(|it| it.join().unwrap()).collect();
         stop.store(true, Relaxed);

@@ -1,7 +1,7 @@
 //! What goes wrong at a callback. Random kills alone miss the worst: what matters is where in a call the coordinator dies, and that
 //! several answers in a row are lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -54,22 +54,33 @@ struct Left {
     others: u32,
     /// Operations whose answers are being lost.
     losing: BTreeMap<(String, String, Op), u32>,
+    /// What happens at the next calls of an operation, whatever is drawn.
+    planted: BTreeMap<(String, String, Op), VecDeque<Fault>>,
 }
 
 impl Script {
     pub(crate) fn new(seed: u64, crashes: u32, others: u32) -> Self {
-        let left = Left { crashes, others, losing: BTreeMap::new() };
+        let left = Left { crashes, others, losing: BTreeMap::new(), planted: BTreeMap::new() };
         Self { random: Random::new(seed, "faults"), left: Mutex::new(left) }
     }
 
-    /// One in which nothing goes wrong.
+    /// One in which nothing goes wrong but what is planted.
     pub(crate) fn quiet() -> Self {
         Self::new(0, 0, 0)
+    }
+
+    /// Lets these happen, one after the other, at calls of an operation of a saga.
+    pub(crate) fn plant(&self, saga: &str, (step, op): (&str, Op), faults: &[Fault]) {
+        let key = (saga.to_owned(), step.to_owned(), op);
+        self.left.lock().unwrap().planted.insert(key, faults.iter().copied().collect());
     }
 
     pub(crate) fn draw(&self, call: &Call) -> Fault {
         let mut left = self.left.lock().unwrap();
         let key = (call.saga.clone(), call.step.clone(), call.op);
+        if let Some(fault) = left.planted.get_mut(&key).and_then(VecDeque::pop_front) {
+            return fault;
+        }
         if let Some(lost) = left.losing.get_mut(&key).filter(|lost| **lost > 0) {
             *lost -= 1;
             return Fault::Lose(0);

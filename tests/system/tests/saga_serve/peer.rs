@@ -43,6 +43,15 @@ impl Answer {
     pub(crate) fn ok() -> Self {
         Self::Reply(200, b"{}".to_vec())
     }
+
+    /// The status that is going to be written, if it is one.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Reply(status, _) => Some(*status),
+            Self::Then(first, _) => first.status(),
+            _ => None,
+        }
+    }
 }
 
 /// Answers requests of many connections at a time.

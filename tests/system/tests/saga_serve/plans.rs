@@ -86,7 +86,12 @@ impl Plan {
                 note().named("note-2"),
             ],
             5 => vec![debit(), credit(Retriable, cents)],
-            6 => vec![step(Compensable, "grant", "", 0), debit(), step(Pivot, "credit", "nobody", cents), note()],
+            6 => vec![
+                step(Compensable, "grant", "", 0),
+                debit(),
+                step(Pivot, "credit", "nobody", cents),
+                note(),
+            ],
             7 => vec![too_much(), credit(Pivot, cents)],
             8 => vec![step(Compensable, "grant", "", 0), debit().named("debit-1"), too_much()],
             _ => vec![debit(), credit(Pivot, cents), step(Retriable, "toll", "", 0)],

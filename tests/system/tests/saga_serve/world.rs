@@ -20,7 +20,7 @@ pub(crate) struct World {
     pub(crate) coordinator: Arc<Coordinator>,
     pub(crate) calls: Calls,
     pub(crate) ledger: Ledger,
-    script: Script,
+    pub(crate) script: Script,
     copies: Mutex<Vec<(usize, Call)>>,
     /// Tells the nurse what to mend, and after how long.
     nurse: Mutex<Sender<(Mend, Duration)>>,
@@ -33,7 +33,11 @@ enum Mend {
 
 impl World {
     /// Participants with a ledger, and who starts the coordinator again when it was killed.
-    pub(crate) fn start(coordinator: Arc<Coordinator>, ledger: Ledger, script: Script) -> (Arc<Self>, Vec<Peer>) {
+    pub(crate) fn start(
+        coordinator: Arc<Coordinator>,
+        ledger: Ledger,
+        script: Script,
+    ) -> (Arc<Self>, Vec<Peer>) {
         let (nurse, orders) = channel();
         let world = Arc::new(Self {
             coordinator: Arc::clone(&coordinator),
