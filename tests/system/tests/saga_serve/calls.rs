@@ -14,6 +14,15 @@ pub(crate) enum Op {
     Compensate,
 }
 
+impl Op {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Execute => "execute",
+            Self::Compensate => "compensate",
+        }
+    }
+}
+
 /// A call, read from its request.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Call {
@@ -21,6 +30,7 @@ pub(crate) struct Call {
     pub(crate) step: String,
     pub(crate) op: Op,
     pub(crate) attempt: u32,
+    pub(crate) path: String,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -47,6 +57,7 @@ impl Call {
             step: request.header("x-saga-step")?.to_owned(),
             op,
             attempt: attempt.parse().ok()?,
+            path: request.path.clone(),
             payload: request.body.clone(),
         })
     }

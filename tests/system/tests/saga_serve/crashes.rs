@@ -79,7 +79,7 @@ fn run(seed: u64) {
             calls: &world.calls.of(id),
             end: ends.ends.get(id).unwrap_or(&unknown),
         };
-        wrong.extend(story.violations(&world.ledger));
+        wrong.extend(story.violations(Some(&world.ledger)));
     }
     if world.ledger.sum() != first {
         wrong.push(format!("the sum is {} and was {first}", world.ledger.sum()));

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use serde_json::Value;
 
 use crate::calls::{Call, Op};
+use crate::world;
 
 /// What an account that lends has at first.
 pub(crate) const FIRST: i64 = 1000;
@@ -22,17 +23,18 @@ enum Row {
 type Key = (String, String, Op);
 
 #[derive(Debug, Default)]
-pub(crate) struct Books {
+struct Books {
     balances: BTreeMap<String, i64>,
     spent: i64,
     rows: BTreeMap<Key, Row>,
     effects: BTreeMap<Key, u32>,
     /// What is refused in front of the barrier until somebody mends it.
     mended: BTreeSet<String>,
-    pub(crate) wrong: Vec<String>,
+    /// Balances that would have been negative.
+    wrong: Vec<String>,
 }
 
-/// Thread-safe books.
+/// Books, and the lock that makes a call one transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger(Mutex<Books>);
 
@@ -40,16 +42,6 @@ impl Ledger {
     pub(crate) fn new(accounts: &[&str]) -> Self {
         let balances = accounts.iter().map(|name| ((*name).to_owned(), FIRST)).collect();
         Self(Mutex::new(Books { balances, ..Books::default() }))
-    }
-
-    /// One call, from its row to its answer: the status and the body.
-    pub(crate) fn apply(&self, call: &Call) -> (u16, String) {
-        let mut books = self.0.lock().unwrap();
-        let wish = Wish::of(call);
-        if wish.what == "toll" && !books.mended.contains(&call.saga) {
-            return (409, "the barrier is down".to_owned());
-        }
-        books.guarded(call, &wish)
     }
 
     /// A toll that refused lets this saga pass from now on.
@@ -75,6 +67,17 @@ impl Ledger {
     /// Balances that were negative at any time.
     pub(crate) fn wrong(&self) -> Vec<String> {
         self.0.lock().unwrap().wrong.clone()
+    }
+}
+
+impl world::Books for Ledger {
+    fn apply(&self, call: &Call) -> Option<(u16, String)> {
+        let mut books = self.0.lock().unwrap();
+        let wish = Wish::of(call);
+        if wish.what == "toll" && !books.mended.contains(&call.saga) {
+            return Some((409, "the barrier is down".to_owned()));
+        }
+        Some(books.guarded(call, &wish))
     }
 }
 

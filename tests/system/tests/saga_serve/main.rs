@@ -18,4 +18,5 @@ mod faults;
 mod ledger;
 mod peer;
 mod plans;
+mod python;
 mod world;

@@ -16,10 +16,16 @@ use crate::peer::{Answer, Peer, Request};
 /// So many further calls a copy waits for before it arrives.
 const COPY_WAITS: usize = 12;
 
-pub(crate) struct World {
+/// Who applies calls: the books of this process, or processes of their own.
+pub(crate) trait Books: Send + Sync + 'static {
+    /// The status and the body to answer; `None` when nobody is there to say.
+    fn apply(&self, call: &Call) -> Option<(u16, String)>;
+}
+
+pub(crate) struct World<B = Ledger> {
     pub(crate) coordinator: Arc<Coordinator>,
     pub(crate) calls: Calls,
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: B,
     pub(crate) script: Script,
     copies: Mutex<Vec<(usize, Call)>>,
     /// Tells the nurse what to mend, and after how long.
@@ -31,13 +37,9 @@ enum Mend {
     Resume,
 }
 
-impl World {
+impl<B: Books> World<B> {
     /// Participants with a ledger, and who starts the coordinator again when it was killed.
-    pub(crate) fn start(
-        coordinator: Arc<Coordinator>,
-        ledger: Ledger,
-        script: Script,
-    ) -> (Arc<Self>, Vec<Peer>) {
+    pub(crate) fn start(coordinator: Arc<Coordinator>, ledger: B, script: Script) -> (Arc<Self>, Vec<Peer>) {
         let (nurse, orders) = channel();
         let world = Arc::new(Self {
             coordinator: Arc::clone(&coordinator),
@@ -60,10 +62,13 @@ impl World {
         let Some((number, call)) = self.calls.note(request) else { return Answer::Reply(400, Vec::new()) };
         self.copies_until(number);
         let apply = || {
-            let (status, body) = self.ledger.apply(&call);
-            move || {
-                self.calls.answered(number, status);
-                Answer::Reply(status, body.into_bytes())
+            let answer = self.ledger.apply(&call);
+            move || match answer {
+                Some((status, body)) => {
+                    self.calls.answered(number, status);
+                    Answer::Reply(status, body.into_bytes())
+                }
+                None => Answer::Close,
             }
         };
         let status = |status| {
