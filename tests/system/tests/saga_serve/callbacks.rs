@@ -136,7 +136,7 @@ fn lost_answers_and_a_crash_lose_nothing() {
 /// SIGSTOP past the lease and past the deadline, at a callback.
 #[test]
 fn a_coordinator_that_stood_still_goes_on() {
-    let scene = Scene::start("saga-frozen", &["--attempt-timeout", "400", "--lease-ms", "300"]);
+    let scene = Scene::start("saga-frozen", FAST);
     for (number, step) in ["debit", "credit", "note"].into_iter().enumerate() {
         for (deadline, name) in [(LONG, "long"), (SHORT, "short")] {
             let plan = scene.transfer(&format!("f{number}-{name}"), "spender0", deadline);

@@ -16,7 +16,7 @@ use serde_json::Value;
 pub(crate) const TERMINAL: [&str; 3] = ["COMPLETED", "COMPENSATED", "ABANDONED"];
 
 /// Silence is given up soon, so that a test of many faults is not long.
-pub(crate) const FAST: &[&str] = &["--attempt-timeout", "400"];
+pub(crate) const FAST: &[&str] = &["--attempt-timeout", "400ms"];
 
 pub(crate) struct Coordinator {
     data: PathBuf,

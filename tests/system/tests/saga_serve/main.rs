@@ -14,6 +14,7 @@ mod contract;
 mod coordinator;
 mod crashes;
 mod desk;
+mod docs;
 mod faults;
 mod ledger;
 mod peer;
