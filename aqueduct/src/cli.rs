@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::address_text;
 use crate::failure::Failure;
+use crate::saga::cli::SagaArgs;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Tells the changes of MariaDB to the caches: reads its binlog, writes to NATS and to Redis
     Cdc(CdcArgs),
+    /// Coordinates sagas for clients and participants in any language, over HTTP+JSON and gRPC
+    Saga(SagaArgs),
     /// Reports everything that is wrong with a configuration file, with line and column
     Check(CheckArgs),
 }

@@ -26,6 +26,7 @@ pub(crate) use data::{DataFile, MysqlFile, Server, ShardFile, SourceFile};
 pub(crate) use edge::{AccessLogFile, address_text};
 pub(crate) use gateway::GatewayFile;
 pub(crate) use report::{Rejected, Wrong};
+pub(crate) use scalar::duration;
 pub(crate) use show::show;
 pub(crate) use system::SystemFile;
 

@@ -18,6 +18,7 @@ mod notify;
 mod openapi;
 mod process;
 mod reload;
+mod saga;
 mod serve;
 mod services;
 mod up;
@@ -53,6 +54,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Gateway(args) => gateway::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Cdc(args) => cdc::run(args),
+        Command::Saga(args) => saga::run(args),
         Command::Check(args) => check::run(args),
     }
 }

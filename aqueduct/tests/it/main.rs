@@ -8,5 +8,6 @@ mod layers;
 mod openapi;
 mod refusals;
 mod reload;
+mod saga;
 mod store;
 mod up;

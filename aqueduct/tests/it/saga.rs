@@ -1,0 +1,9 @@
+//! `aqueduct saga`: the contract with clients and participants, from outside.
+
+mod answers;
+mod contract;
+mod coordinator;
+mod crashes;
+mod parked;
+mod participant;
+mod refused;
