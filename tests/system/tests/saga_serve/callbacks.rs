@@ -147,16 +147,24 @@ fn a_coordinator_that_stood_still_goes_on() {
     }
 }
 
-/// It dies again and again at each callback of one saga; attempts rise through all lives.
+/// It dies again and again at one call, and answers are lost in between, until the log keeps no more of its attempts: their numbers rise
+/// through all lives.
 #[test]
 fn attempts_rise_over_restarts() {
     let scene = Scene::start("saga-lives", FAST);
-    let deaths = [When::Before, When::Applied, When::Before, When::Applied];
+    let lives = aqueduct_kit::rounds(4).min(30);
+    let deaths = [
+        Fault::Crash(When::Before, Duration::ZERO),
+        Fault::Crash(When::Applied, Duration::ZERO),
+        Fault::Lose(0),
+    ];
+    let faults = deaths.repeat(lives as usize);
     let plan = scene.transfer("lives", "spender0", LONG);
-    scene.run(&plan, ("debit", Op::Execute), &deaths.map(|place| Fault::Crash(place, Duration::ZERO)));
+    scene.run(&plan, ("debit", Op::Execute), &faults);
     let calls = scene.world.calls.of("lives");
-    let debits = calls.iter().filter(|it| it.call.step == "debit").map(|it| it.call.attempt);
-    assert_eq!(debits.collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    let debits: Vec<u32> =
+        calls.iter().filter(|it| it.call.step == "debit").map(|it| it.call.attempt).collect();
+    assert_eq!(debits, (1..=lives * 3 + 1).collect::<Vec<_>>());
 }
 
 /// A hundred submissions, each followed by kill -9 as soon as it is acknowledged: all are there.

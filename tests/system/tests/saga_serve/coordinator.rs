@@ -3,7 +3,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,8 +18,8 @@ pub(crate) const TERMINAL: [&str; 3] = ["COMPLETED", "COMPENSATED", "ABANDONED"]
 pub(crate) const FAST: &[&str] = &["--attempt-timeout", "400ms"];
 
 pub(crate) struct Coordinator {
-    data: PathBuf,
     port: Port,
+    /// Where its log is, and how it works.
     flags: Vec<String>,
     /// `None` while it is down.
     process: Mutex<Option<Process>>,
@@ -31,22 +30,22 @@ impl Coordinator {
     /// A coordinator that is ready, on a folder of its own.
     pub(crate) fn start(name: &str, flags: &[&str]) -> Arc<Self> {
         let scratch = Scratch::new(name);
-        let this = Self {
-            data: scratch.join("data"),
-            port: Port::free(),
-            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
-            process: Mutex::new(None),
-            scratch,
-        };
+        let data = scratch.join("data").display().to_string();
+        Self::start_at(scratch, &[&["--data", &data], flags].concat())
+    }
+
+    /// A coordinator that is ready, on whatever the flags name.
+    pub(crate) fn start_at(scratch: Scratch, flags: &[&str]) -> Arc<Self> {
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let this = Self { port: Port::free(), flags, process: Mutex::new(None), scratch };
         this.restart();
         Arc::new(this)
     }
 
-    /// The command that serves this folder, on an address.
+    /// The command that serves the same, on an address.
     pub(crate) fn command(&self, listen: SocketAddr) -> Command {
         let mut command = Command::new(aqueduct(Profile::Debug));
-        command.args(["saga", "serve", "--listen", &listen.to_string(), "--data"]).arg(&self.data);
-        command.args(&self.flags);
+        command.args(["saga", "serve", "--listen", &listen.to_string()]).args(&self.flags);
         command
     }
 

@@ -20,4 +20,5 @@ mod ledger;
 mod peer;
 mod plans;
 mod python;
+mod servers;
 mod world;
