@@ -33,6 +33,7 @@ const EXAMPLES: &str = "\
 Examples:
   aqueduct up                              the whole system, on an embedded store in ./aqueduct-data
   aqueduct gateway --config gateway.yaml   an HTTP+JSON edge in front of gRPC services in any language
+  aqueduct saga serve                      a coordinator of sagas, for participants in any language
   aqueduct check gateway.yaml              everything that is wrong with a configuration";
 
 /// What to do.

@@ -3,6 +3,7 @@
 pub(crate) mod cli;
 mod files;
 mod operate;
+mod running;
 mod serve;
 mod show;
 mod store;

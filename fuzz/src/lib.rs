@@ -25,6 +25,7 @@ mod wire_to_json;
 mod compare;
 
 pub use aqueduct_gateway::fuzzing::{gateway, http1, http2, http2_server};
+pub use aqueduct_saga_server::fuzzing::submission;
 pub use binlog::binlog;
 pub use feed::feed;
 pub use json_to_wire::json_to_wire;
@@ -40,7 +41,7 @@ pub use wire_to_json::wire_to_json;
 pub type Check = fn(&[u8]);
 
 /// Every target by the name of its program and its folder in `corpus/`.
-pub const TARGETS: [(&str, Check); 14] = [
+pub const TARGETS: [(&str, Check); 15] = [
     ("json_to_wire", json_to_wire),
     ("wire_to_json", wire_to_json),
     ("template", template),
@@ -55,4 +56,5 @@ pub const TARGETS: [(&str, Check); 14] = [
     ("binlog", binlog),
     ("feed", feed),
     ("l2", l2),
+    ("submission", submission),
 ];

@@ -275,7 +275,7 @@ fn table(value: &Value<'_>, example: &str) -> Option<TableFile> {
 }
 
 /// The names of databases, tables and columns that this system creates or caches: what needs no quotes, and `*`.
-fn name(text: &str) -> Result<String, String> {
+pub(super) fn name(text: &str) -> Result<String, String> {
     let fits = |char: char| char.is_alphanumeric() || matches!(char, '_' | '$' | '-' | '*');
     if !text.is_empty() && text.chars().count() <= 64 && text.chars().all(fits) {
         Ok(text.to_owned())
@@ -285,7 +285,7 @@ fn name(text: &str) -> Result<String, String> {
 }
 
 /// `user`, and `password: { env }` or `{ file }`.
-fn login(fields: &mut Fields<'_>, base: &Path) -> Login {
+pub(super) fn login(fields: &mut Fields<'_>, base: &Path) -> Login {
     let user = fields.get("user").and_then(|value| value.text().map(str::to_owned));
     let password = fields.get("password").and_then(|value| {
         let mut inner = value.fields("{ env: DB_PASSWORD }")?;
@@ -306,7 +306,7 @@ fn servers(value: &Value<'_>, example: &str) -> Option<Vec<Server>> {
     items.iter().map(|item| item.parsed(|text| server(text, example))).collect()
 }
 
-fn server(text: &str, example: &str) -> Result<Server, String> {
+pub(super) fn server(text: &str, example: &str) -> Result<Server, String> {
     if text.contains("://") || text.contains('@') {
         return Err(format!(
             "`host:port` is wanted here, such as `{example}`: logins have keys of their own, `user` and `password`"

@@ -1,4 +1,4 @@
-//! The whole system's file: sections `gateway`, `shop`, `data` and `admin`, every key optional. What goes where is
+//! The whole system's file: sections `gateway`, `shop`, `data`, `saga` and `admin`, every key optional. What goes where is
 //! built in.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,10 +11,11 @@ use super::data::{self, DataFile};
 use super::edge::{self, AccessLogFile, beside, positive};
 use super::gateway::{ADMIN, validate};
 use super::report::Problems;
+use super::saga::{self, SagaFile};
 use super::value::Fields;
 
 /// The sections; their presence tells that a file is for the whole system.
-pub(super) const SECTIONS: [&str; 4] = ["gateway", "shop", "data", "admin"];
+pub(super) const SECTIONS: [&str; 5] = ["gateway", "shop", "data", "saga", "admin"];
 
 const GIB: usize = 1 << 30;
 
@@ -29,6 +30,8 @@ pub(crate) struct SystemFile {
     pub(crate) shop: aqueduct_shop::Options,
     /// The real servers below the caches, if there are any: then the store in the data folder is not used.
     pub(crate) data: Option<DataFile>,
+    /// The coordinator of sagas, which is a process of its own.
+    pub(crate) saga: SagaFile,
     /// `None` is off.
     pub(crate) admin: Option<SocketAddr>,
 }
@@ -47,6 +50,7 @@ impl Default for SystemFile {
             services: local(50051),
             shop: aqueduct_shop::Options::default(),
             data: None,
+            saga: SagaFile::default(),
             admin: Some(ADMIN),
         }
     }
@@ -128,6 +132,10 @@ pub(super) fn read(mut fields: Fields<'_>, Source { base, problems }: Source<'_>
             value.bytes(1 << 20..=64 * GIB).map(|bytes| bytes as u64)
         });
         system.data = data::read(&mut section, base, problems);
+        section.finish();
+    }
+    if let Some(mut section) = fields.get("saga").and_then(|value| value.fields("{ retention: 24h }")) {
+        system.saga = saga::read(&mut section, base);
         section.finish();
     }
     if let Some(value) = fields.get("admin") {

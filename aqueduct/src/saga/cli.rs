@@ -36,12 +36,13 @@ pub(crate) enum SagaCommand {
     Abandon(DecideArgs),
 }
 
-/// Flags of `saga serve`.
+/// Flags of `saga serve`. They go before the file.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   aqueduct saga serve
   aqueduct saga serve --listen 127.0.0.1:8090 --data /var/lib/sagas --admin 127.0.0.1:9903
+  aqueduct saga serve --config cluster.yaml
 
 A transfer, whose steps are called at /execute, and at /compensate to undo them:
   curl -s http://127.0.0.1:8090/v1/sagas -H content-type:application/json -d '{
@@ -50,26 +51,33 @@ A transfer, whose steps are called at /execute, and at /compensate to undo them:
       {\"name\": \"credit\", \"kind\": \"PIVOT\",       \"url\": \"http://127.0.0.1:9001/b\", \"payload\": {\"cents\": 500}}]}'
   curl -s http://127.0.0.1:8090/v1/sagas/transfer-1
 
-One process at a time has a data folder. SIGTERM ends it after the calls under way are answered;
-whatever else ends it loses nothing, since the next one goes on where it was.
+The file is that of `aqueduct up`; of it, only the section `saga` is used:
+  saga:
+    mysql: { server: \"db:3306\", database: sagas, user: saga, password: { env: DB_PASSWORD } }
 
-Exit code 0: it was asked to stop. 1: the store cannot be used. 2: the command line is wrong.")]
+One process at a time has a data folder; any number share a database. SIGTERM ends it after the calls
+under way are answered; whatever else ends it loses nothing, since the next one goes on where it was.
+
+Exit code 0: it was asked to stop. 1: the store cannot be used. 2: the command line or the file is wrong.")]
 pub(crate) struct ServeArgs {
-    /// The data folder
-    #[arg(long, value_name = "DIR", default_value = "aqueduct-sagas")]
-    pub(crate) data: PathBuf,
-    /// Where clients connect (HTTP/1.1 and HTTP/2: HTTP+JSON and gRPC)
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8090", value_parser = address_text)]
-    pub(crate) listen: SocketAddr,
-    /// How long one attempt of a call may last, at most 1h
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration, help_heading = "Sagas")]
-    pub(crate) attempt_timeout: Duration,
-    /// So many failed attempts of a compensation or a retriable step park a saga
-    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Sagas")]
-    pub(crate) most_attempts: u32,
-    /// How long a saga stays readable after its end
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration, help_heading = "Sagas")]
-    pub(crate) retention: Duration,
+    /// The data folder [default: aqueduct-sagas]
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub(crate) data: Option<PathBuf>,
+    /// The whole system's configuration, with a database in its section `saga`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where clients connect (HTTP/1.1 and HTTP/2: HTTP+JSON and gRPC) [default: 127.0.0.1:8090]
+    #[arg(long, value_name = "IP:PORT", value_parser = address_text)]
+    pub(crate) listen: Option<SocketAddr>,
+    /// How long one attempt of a call may last, at most 1h [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Sagas")]
+    pub(crate) attempt_timeout: Option<Duration>,
+    /// So many failed attempts of a compensation or a retriable step park a saga [default: 30]
+    #[arg(long, value_name = "N", value_parser = attempts, help_heading = "Sagas")]
+    pub(crate) most_attempts: Option<u32>,
+    /// How long a saga stays readable after its end [default: 24h]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Sagas")]
+    pub(crate) retention: Option<Duration>,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
 }
@@ -125,6 +133,11 @@ pub(crate) struct DecideArgs {
     pub(crate) actor: Option<String>,
     #[command(flatten)]
     pub(crate) server: AskArgs,
+}
+
+fn attempts(text: &str) -> Result<u32, String> {
+    let attempts = text.parse().ok().filter(|attempts| (1..=1_000_000).contains(attempts));
+    attempts.ok_or_else(|| "a number from 1 to 1000000 is wanted".to_owned())
 }
 
 fn status(text: &str) -> Result<Status, String> {

@@ -17,6 +17,6 @@ pub(super) fn room() -> usize {
         }
     }
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let room = files.saturating_sub(OTHERS).clamp(LEAST, MOST);
+    let room = files.saturating_sub(OTHERS.min(files / 2)).clamp(LEAST, MOST);
     usize::try_from(room).unwrap_or(usize::MAX)
 }

@@ -4,6 +4,8 @@ mod answers;
 mod contract;
 mod coordinator;
 mod crashes;
+mod operators;
 mod parked;
 mod participant;
 mod refused;
+mod servers;

@@ -5,10 +5,13 @@ pub(crate) mod grpc;
 mod http;
 mod metrics;
 
+use std::error::Error;
+
 use aqueduct_saga::{Call, Executor, Outcome};
 use aqueduct_telemetry::metrics::Registry;
 
 use crate::target::Target;
+use connect::Connect;
 use metrics::{Metrics, Pending};
 
 /// The most bytes of an answer that are kept as a step's output.
@@ -25,7 +28,12 @@ pub struct Caller {
 impl Caller {
     /// One without connections, whose calls `registry` shows.
     pub fn new(registry: &Registry) -> Self {
-        Self { http: http::Client::new(), grpc: grpc::Client::new(), metrics: Metrics::new(registry) }
+        Self::with((Connect::http1(), Connect::http2()), registry)
+    }
+
+    fn with((http1, http2): (Connect, Connect), registry: &Registry) -> Self {
+        let (http, grpc) = (http::Client::new(http1), grpc::Client::new(http2));
+        Self { http, grpc, metrics: Metrics::new(registry) }
     }
 
     async fn carry(&self, call: Call) -> Outcome {
@@ -38,6 +46,12 @@ impl Caller {
     }
 }
 
+/// An error and what is behind it.
+pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| (**error).source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 impl Executor for Caller {
     async fn send(&self, call: Call) -> Outcome {
         let pending = Pending::begin(&self.metrics, call.op);
@@ -46,3 +60,6 @@ impl Executor for Caller {
         outcome
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ mod app;
 mod call;
 mod canonical;
 mod context;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod grpc;
 mod http;
 mod metrics;

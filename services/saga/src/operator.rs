@@ -1,5 +1,6 @@
 //! The coordinator's client for operators: over gRPC, as any other client.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use http::Uri;
@@ -8,7 +9,7 @@ use tonic::body::Body;
 use tonic::{Code, Request, Status};
 
 use crate::call::connect::Connect;
-use crate::call::grpc;
+use crate::call::{causes, grpc};
 use crate::proto::saga_service_client::SagaServiceClient;
 use crate::proto::{DecideRequest, GetSagaRequest, ListSagasRequest, ListSagasResponse, Saga};
 
@@ -38,7 +39,8 @@ pub enum Decision {
 impl Operator {
     /// A client of the coordinator at `server`, such as `http://127.0.0.1:8090`; the first call connects.
     pub fn new(server: Uri) -> Self {
-        let client = SagaServiceClient::with_origin(grpc::Client::new().inner(), server.clone());
+        let client =
+            SagaServiceClient::with_origin(grpc::Client::new(Connect::http2()).inner(), server.clone());
         Self { client: client.max_decoding_message_size(MOST_ANSWER), server }
     }
 
@@ -90,6 +92,5 @@ fn bounded<T>(message: T) -> Request<T> {
 
 /// The client's own errors say only what it was at.
 fn reason(status: &Status) -> String {
-    let causes = std::iter::successors(std::error::Error::source(status), |error| (**error).source());
-    causes.last().map_or_else(|| status.message().to_owned(), ToString::to_string)
+    status.source().map_or_else(|| status.message().to_owned(), causes)
 }

@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Saga<'a> {
-    saga_id: &'a str,
+    #[serde(rename = "sagaId")]
+    id: &'a str,
     status: &'static str,
     reason: &'a str,
     created_at: u64,
@@ -61,7 +62,7 @@ struct Line<'a> {
 /// A saga, whole.
 pub(crate) fn saga(view: &View) -> String {
     let saga = Saga {
-        saga_id: view.id.as_str(),
+        id: view.id.as_str(),
         status: view.status.as_str(),
         reason: &view.reason,
         created_at: view.created_at,

@@ -55,3 +55,20 @@ fn what_is_wrong_with_the_servers_is_told_at_its_place() {
         &["5:28: `b`c` is no name: at most 64 letters, digits, `_`, `-` and `$`"],
     );
 }
+
+#[test]
+fn what_is_wrong_with_the_sagas_is_told_at_its_place() {
+    const SAGA: &str = "saga:
+  most_attempts: 30
+  mysql: { server: \"db:3306\", database: sagas, user: saga }
+";
+    let change = |from: &str, to: &str| SAGA.replace(from, to);
+    check(change("30", "0"), &["2:18: a whole number from 1 to 1000000 is wanted here, not `0`"]);
+    check(change(", user: saga", ""), &["3:10: `user` is missing: who logs in to the database"]);
+    check(change("\"db:3306\"", "db"), &["3:20: `db` is no `host:port`, such as `127.0.0.1:3306`"]);
+    check(change("database: sagas, ", ""), &["3:10: `database` is missing"]);
+    check(
+        change("database", "databse"),
+        &["3:10: `database` is missing", "3:31: unknown key `databse`; did you mean `database`?"],
+    );
+}

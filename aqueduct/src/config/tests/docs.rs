@@ -104,7 +104,7 @@ fn the_documentation_shows_every_key_with_its_default() {
     let text = whole("# Every key of the whole system's file");
     let (absent, options) = absent_keys(text, "system");
     // Those of real servers have a page of their own.
-    assert_eq!(absent, ["data.mysql", "data.redis", "data.bus", "data.cdc", "data.staleness"]);
+    assert_eq!(absent, ["data.mysql", "data.redis", "data.bus", "data.cdc", "data.staleness", "saga.mysql"]);
     assert_eq!((options.limits, options.timeouts), (Limits::default(), Timeouts::default()));
     let folder = folder(text);
     let mut system = read_system(&folder.path().join("c.yaml")).unwrap();
@@ -112,6 +112,21 @@ fn the_documentation_shows_every_key_with_its_default() {
     system.shop.data_dir.clone_from(&default.shop.data_dir);
     assert_eq!(format!("{:?}", system.shop), format!("{:?}", default.shop));
     assert_eq!((system.services, system.admin), (default.services, default.admin));
+    let (saga, default) = (system.saga, aqueduct_saga::Options::default());
+    let told = [saga.attempt_timeout, saga.retention, saga.lease];
+    assert_eq!(told, [default.attempt_timeout, default.retention, default.lease].map(Some));
+    assert_eq!(saga.most_attempts, Some(default.most_attempts));
+}
+
+#[test]
+fn the_operators_page_shows_the_database_of_the_sagas() {
+    let text = blocks(include_str!("../../../../docs/operating.md")).next().unwrap();
+    let text = text.replace("env: DB_PASSWORD", "file: claims.key");
+    let folder = folder(&text);
+    let saga = read_system(&folder.path().join("c.yaml")).unwrap().saga;
+    let mysql = saga.mysql.unwrap();
+    assert_eq!((mysql.server.to_string().as_str(), mysql.database.as_str()), ("db:3306", "sagas"));
+    assert_eq!((mysql.login.user.as_deref(), mysql.login.password), (Some("saga"), Some("k".repeat(32))));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use aqueduct_kit::Scratch;
 use super::coordinator::{Sagas, saga};
 use super::participant::{Participant, Reply};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 #[test]
 fn whatever_is_neither_2xx_nor_409_is_asked_again() {

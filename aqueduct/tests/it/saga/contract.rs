@@ -8,7 +8,7 @@ use serde_json::json;
 use super::coordinator::{Sagas, saga};
 use super::participant::{Participant, Reply};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn willing() -> Participant {
     Participant::start(|_| Reply::With(200, ""))

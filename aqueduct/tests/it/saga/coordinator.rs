@@ -68,7 +68,8 @@ impl Sagas {
     /// Waits until the saga has this status.
     pub(crate) fn wait(&self, id: &str, status: &str) -> Value {
         let found = until(within(60), || Some(self.get(id)).filter(|saga| saga["status"] == status));
-        found.unwrap_or_else(|| panic!("it is not {status}: {:#}", self.get(id)))
+        assert!(found.is_some(), "it is not {status}: {:#}", self.get(id));
+        found.unwrap()
     }
 
     /// An operator's decision.

@@ -95,7 +95,8 @@ impl Participant {
     pub(crate) fn wait(&self, count: usize) -> Vec<String> {
         let calls =
             until(Duration::from_secs(30), || Some(self.calls()).filter(|calls| calls.len() >= count));
-        calls.unwrap_or_else(|| panic!("only {:?}", self.calls()))
+        assert!(calls.is_some(), "only {:?}", self.calls());
+        calls.unwrap()
     }
 }
 
@@ -122,7 +123,7 @@ fn serve(stream: &TcpStream, (answers, notes, ended): (&Answers, &Mutex<Vec<Seen
             Reply::Garbage => "\u{1}\u{2} no HTTP\r\n\r\n".to_owned(),
             Reply::Lost => return,
             Reply::Silence => {
-                until(Duration::from_secs(60), || ended.load(SeqCst).then_some(()));
+                until(Duration::from_mins(1), || ended.load(SeqCst).then_some(()));
                 return;
             }
         };

@@ -7,32 +7,42 @@ use super::coordinator::Sagas;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
+/// Sends a request that must be refused with this status and code, for this reason. Answers the methods that are allowed.
+fn check(
+    sagas: &Sagas,
+    request: (&str, &str, &[(&str, &str)], &str),
+    expect: (u16, u8, &str),
+) -> Option<String> {
+    let (method, path, headers, body) = request;
+    let (status, code, reason) = expect;
+    let answer = sagas.client().request(method, path, headers, body.as_bytes()).unwrap();
+    let told = answer.json();
+    assert_eq!(
+        (answer.status(), &told["code"]),
+        (status, &json!(code)),
+        "{method} {path}: {}",
+        answer.text()
+    );
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert!(told["message"].as_str().unwrap().contains(reason), "{method} {path}: {}", answer.text());
+    answer.header("allow").map(str::to_owned)
+}
+
+/// A good submission, but for a change.
+fn text(change: fn(&mut Value)) -> String {
+    let step = |name: &str, kind: &str| json!({"name": name, "kind": kind, "url": "http://127.0.0.1:1/x", "payload": {}});
+    let steps = [step("a", "COMPENSABLE"), step("b", "PIVOT")];
+    let mut saga = json!({"sagaId": "bad", "deadlineMs": 1000, "steps": steps});
+    change(&mut saga);
+    saga.to_string()
+}
+
 #[test]
-fn every_refusal_says_what_to_do() {
-    let scratch = Scratch::new("saga-refusals");
+fn a_submission_that_breaks_the_contract_is_refused() {
+    let scratch = Scratch::new("saga-contract");
     let sagas = Sagas::start(&scratch, &[]);
-    let check = |request: (&str, &str, &[(&str, &str)], &str), status: u16, code: u8, expect: &str| {
-        let (method, path, headers, body) = request;
-        let answer = sagas.client().request(method, path, headers, body.as_bytes()).unwrap();
-        let told = answer.json();
-        assert_eq!(
-            (answer.status(), &told["code"]),
-            (status, &json!(code)),
-            "{method} {path}: {}",
-            answer.text()
-        );
-        assert_eq!(answer.header("content-type"), Some("application/json"));
-        assert!(told["message"].as_str().unwrap().contains(expect), "{method} {path}: {}", answer.text());
-        answer.header("allow").map(str::to_owned)
-    };
-    let post = |body: &str, expect: &str| {
-        check(("POST", "/v1/sagas", &[JSON], body), 400, 3, expect);
-    };
-    let text = |change: fn(&mut Value)| {
-        let step = |name: &str, kind: &str| json!({"name": name, "kind": kind, "url": "http://127.0.0.1:1/x", "payload": {}});
-        let mut saga = json!({"sagaId": "bad", "deadlineMs": 1000, "steps": [step("a", "COMPENSABLE"), step("b", "PIVOT")]});
-        change(&mut saga);
-        saga.to_string()
+    let post = |body: &str, reason: &str| {
+        check(&sagas, ("POST", "/v1/sagas", &[JSON], body), (400, 3, reason));
     };
     post("", "a submission is a JSON object");
     post("{", "EOF");
@@ -63,13 +73,17 @@ fn every_refusal_says_what_to_do() {
     post(&text(|saga| saga["sagaId"] = json!("")), "sagaId");
     post(&text(|saga| saga["retries"] = json!(3)), "unknown field `retries`");
     assert_eq!(sagas.client().get("/v1/sagas/bad").unwrap().status(), 404);
+}
 
+#[test]
+fn other_requests_are_refused_with_what_there_is() {
+    let scratch = Scratch::new("saga-requests");
+    let sagas = Sagas::start(&scratch, &[]);
     let good = text(|_| ());
     check(
+        &sagas,
         ("POST", "/v1/sagas", &[("content-type", "text/plain")], &good),
-        415,
-        3,
-        "application/json is wanted",
+        (415, 3, "application/json is wanted"),
     );
     let large = format!("{{\"sagaId\":\"{}", "x".repeat(5 << 20));
     let head = format!(
@@ -81,16 +95,16 @@ fn every_refusal_says_what_to_do() {
     let answer = client.read_response(false).unwrap();
     assert_eq!((answer.status(), &answer.json()["code"]), (413, &json!(8)));
 
-    check(("GET", "/v1/sagas/none", &[], ""), 404, 5, "there is no such saga");
-    check(("GET", "/v1/sagas/with%20blank", &[], ""), 404, 5, "there is no such saga");
-    check(("GET", "/v2/sagas", &[], ""), 404, 5, "nothing is at /v2/sagas");
-    check(("GET", "/v1/sagas/%zz", &[], ""), 400, 3, "hexadecimal");
-    let allow = check(("GET", "/v1/sagas", &[], ""), 405, 12, "only POST here");
+    check(&sagas, ("GET", "/v1/sagas/none", &[], ""), (404, 5, "there is no such saga"));
+    check(&sagas, ("GET", "/v1/sagas/with%20blank", &[], ""), (404, 5, "there is no such saga"));
+    check(&sagas, ("GET", "/v2/sagas", &[], ""), (404, 5, "nothing is at /v2/sagas"));
+    check(&sagas, ("GET", "/v1/sagas/%zz", &[], ""), (400, 3, "hexadecimal"));
+    let allow = check(&sagas, ("GET", "/v1/sagas", &[], ""), (405, 12, "only POST here"));
     assert_eq!(allow.as_deref(), Some("POST"));
-    let allow = check(("DELETE", "/v1/sagas/x", &[], ""), 405, 12, "only GET");
+    let allow = check(&sagas, ("DELETE", "/v1/sagas/x", &[], ""), (405, 12, "only GET"));
     assert_eq!(allow.as_deref(), Some("GET, HEAD"));
-    check(("POST", "/v1/sagas/x:restart", &[], ""), 405, 12, ":retry, :skip or :abandon");
-    check(("POST", "/readyz", &[], ""), 405, 12, "only GET and HEAD here");
+    check(&sagas, ("POST", "/v1/sagas/x:restart", &[], ""), (405, 12, ":retry, :skip or :abandon"));
+    check(&sagas, ("POST", "/readyz", &[], ""), (405, 12, "only GET and HEAD here"));
 }
 
 #[test]

@@ -40,8 +40,19 @@ pub(crate) struct Connect {
 }
 
 impl Connect {
-    pub(crate) fn new(protocol: &'static [u8]) -> Self {
-        Self { protocol, config: Arc::default() }
+    pub(crate) fn http1() -> Self {
+        Self { protocol: b"http/1.1", config: Arc::default() }
+    }
+
+    pub(crate) fn http2() -> Self {
+        Self { protocol: b"h2", config: Arc::default() }
+    }
+
+    /// The same, and it trusts these authorities and not the system's.
+    #[cfg(test)]
+    pub(super) fn trusting(self, roots: RootCertStore) -> Self {
+        let config = client_config(roots, self.protocol.to_vec()).unwrap();
+        Self { config: Arc::new(OnceLock::from(config)), ..self }
     }
 
     async fn open(self, uri: Uri) -> io::Result<Stream> {
@@ -66,14 +77,14 @@ impl Connect {
             return Ok(Arc::clone(config));
         }
         let protocol = self.protocol.to_vec();
-        let made = tokio::task::spawn_blocking(move || client_config(protocol)).await;
+        let made = tokio::task::spawn_blocking(move || client_config(authorities()?, protocol)).await;
         let made = made.map_err(io::Error::other)??;
         Ok(Arc::clone(self.config.get_or_init(|| made)))
     }
 }
 
-/// Trusts whom the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
-fn client_config(protocol: Vec<u8>) -> io::Result<Arc<ClientConfig>> {
+/// Whom the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
+fn authorities() -> io::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
@@ -81,6 +92,10 @@ fn client_config(protocol: Vec<u8>) -> io::Result<Arc<ClientConfig>> {
             "this system trusts nobody: SSL_CERT_FILE names a file with authorities",
         ));
     }
+    Ok(roots)
+}
+
+fn client_config(roots: RootCertStore, protocol: Vec<u8>) -> io::Result<Arc<ClientConfig>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let mut config = config.map_err(io::Error::other)?.with_root_certificates(roots).with_no_client_auth();

@@ -1,5 +1,6 @@
 //! Calls over gRPC. OK is done; ABORTED, FAILED_PRECONDITION and ALREADY_EXISTS are a refusal for good; any other code says nothing.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use aqueduct_saga::{Call, Op, Outcome};
@@ -13,8 +14,8 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
-use super::MOST_OUTPUT;
 use super::connect::{Connect, Spawn};
+use super::{MOST_OUTPUT, causes};
 use crate::context;
 use crate::proto::{CallRequest, CallResponse};
 
@@ -26,11 +27,11 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from
 pub(crate) struct Client(legacy::Client<Connect, Body>);
 
 impl Client {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(connect: Connect) -> Self {
         let mut builder = legacy::Client::builder(Spawn);
         builder.http2_only(true).timer(TokioTimer::new()).pool_timer(TokioTimer::new());
         builder.http2_keep_alive_interval(KEEPALIVE.0).http2_keep_alive_timeout(KEEPALIVE.1);
-        Self(builder.build(Connect::new(b"h2")))
+        Self(builder.build(connect))
     }
 
     /// For a generated client.
@@ -82,7 +83,12 @@ fn request(call: Call) -> Result<Request<CallRequest>, String> {
 }
 
 fn outcome(status: &Status) -> Outcome {
-    let reason = match status.message() {
+    let message = match status.source() {
+        // The client's own errors say only what it was at.
+        Some(error) => causes(error),
+        None => status.message().to_owned(),
+    };
+    let reason = match message.as_str() {
         "" => format!("{:?}", status.code()),
         message => format!("{:?}: {message}", status.code()),
     };

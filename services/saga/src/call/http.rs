@@ -1,6 +1,5 @@
 //! Calls over HTTP/1.1. 2xx is done and 409 is refused for good; anything else, a redirect included, says nothing.
 
-use std::error::Error;
 use std::time::Duration;
 
 use aqueduct_saga::{Call, Outcome};
@@ -12,8 +11,8 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::TokioTimer;
 
-use super::MOST_OUTPUT;
 use super::connect::{Connect, Spawn};
+use super::{MOST_OUTPUT, causes};
 use crate::context;
 use crate::target::operation;
 
@@ -28,10 +27,10 @@ const REASON: (usize, Duration) = (4 << 10, Duration::from_millis(500));
 pub(super) struct Client(legacy::Client<Connect, Full<Bytes>>);
 
 impl Client {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(connect: Connect) -> Self {
         let mut builder = legacy::Client::builder(Spawn);
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(MOST_IDLE);
-        Self(builder.build(Connect::new(b"http/1.1")))
+        Self(builder.build(connect))
     }
 
     pub(super) async fn send(&self, url: &Uri, call: Call) -> Outcome {
@@ -41,7 +40,7 @@ impl Client {
         };
         match self.0.request(request).await {
             Ok(response) => outcome(response).await,
-            Err(error) => Outcome::Unknown(told(&error)),
+            Err(error) => Outcome::Unknown(causes(&error)),
         }
     }
 }
@@ -81,10 +80,4 @@ async fn outcome(response: Response<Incoming>) -> Outcome {
         body => format!("{status}: {body}"),
     };
     if status == StatusCode::CONFLICT { Outcome::Rejected(reason) } else { Outcome::Unknown(reason) }
-}
-
-/// An error and what is behind it: the client itself only says what it was at.
-fn told(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| (**error).source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
