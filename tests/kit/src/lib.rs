@@ -62,11 +62,21 @@ pub fn faults() -> u32 {
     positive("AQUEDUCT_FAULTS", 1)
 }
 
+/// How many seeds a test of sagas on real processes runs: `AQUEDUCT_SAGAS` if it is set, as `cargo xtask soak` does, and `usual`
+/// otherwise.
+///
+/// # Panics
+///
+/// As [`rounds`].
+pub fn sagas(usual: u32) -> u32 {
+    positive("AQUEDUCT_SAGAS", usual)
+}
+
 fn positive(variable: &str, usual: u32) -> u32 {
     match std::env::var(variable) {
         Ok(text) => {
             let number = text.parse().ok().filter(|number| *number > 0);
-            number.expect("AQUEDUCT_ROUNDS and AQUEDUCT_FAULTS are positive numbers")
+            number.expect("AQUEDUCT_ROUNDS, AQUEDUCT_FAULTS and AQUEDUCT_SAGAS are positive numbers")
         }
         Err(_) => usual,
     }
