@@ -77,16 +77,6 @@ impl Below {
         rows.lines().map(row).collect()
     }
 
-    /// Waits until a statement answers this.
-    fn wait_sql(&self, sql: &str, wanted: &str) {
-        let mut last = String::new();
-        let found = until(within(30), || {
-            last = self.primary.sql(sql).unwrap();
-            (last == wanted).then_some(())
-        });
-        assert!(found.is_some(), "{sql} answers {last:?}, not {wanted:?}");
-    }
-
     /// Everything but the system itself is gone at once.
     fn kill_all(&mut self) {
         self.primary.kill9().unwrap();

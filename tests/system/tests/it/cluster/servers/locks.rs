@@ -1,7 +1,7 @@
 //! Others have an order's row: a change waits for them and is decided on what they leave, and nobody else waits for long.
 
-use std::io::Write as _;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 
 use aqueduct_kit::process::within;
@@ -15,21 +15,26 @@ use crate::site::{Site, no_panic};
 struct Other {
     client: Child,
     input: ChildStdin,
+    output: BufReader<ChildStdout>,
 }
 
 impl Other {
     fn begin(below: &Below, id: i64) -> Self {
         let mut command = Command::new("mariadb");
         command.args(["--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--user=root", "--skip-ssl"]);
-        command.arg(format!("--port={}", below.primary.port()));
-        let mut client = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        command.arg(format!("--port={}", below.primary.port())).args(["--batch", "--unbuffered"]);
+        let mut client = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let input = client.stdin.take().unwrap();
-        let mut other = Self { client, input };
+        let output = BufReader::new(client.stdout.take().unwrap());
+        let mut other = Self { client, input, output };
         let table = table_of(id);
-        other
-            .say(&format!("BEGIN; SELECT * FROM {}.orders_{} WHERE id = {id} FOR UPDATE;", table.0, table.1));
-        let locked = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_rows_locked > 0";
-        below.wait_sql(locked, "1");
+        let row = format!("{}.orders_{} WHERE id = {id}", table.0, table.1);
+        other.say(&format!("BEGIN; SELECT COUNT(*) FROM {row} FOR UPDATE; SELECT 'it is locked';"));
+        let mut line = String::new();
+        while line.trim() != "it is locked" {
+            line.clear();
+            assert_ne!(other.output.read_line(&mut line).unwrap(), 0, "the client has ended");
+        }
         other
     }
 
