@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use serde_json::Value;
+use serde::Deserialize;
 
 use crate::calls::{Call, Op};
 use crate::world;
@@ -81,8 +81,11 @@ impl world::Books for Ledger {
     }
 }
 
-/// What a payload asks for.
+/// What a payload asks for. What else is in it is not looked at: no number there has to fit anywhere.
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Wish {
+    #[serde(rename = "do")]
     what: String,
     account: String,
     cents: i64,
@@ -90,9 +93,7 @@ struct Wish {
 
 impl Wish {
     fn of(call: &Call) -> Self {
-        let json: Value = serde_json::from_slice(&call.payload).unwrap();
-        let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
-        Self { what: text("do"), account: text("account"), cents: json["cents"].as_i64().unwrap_or(0) }
+        serde_json::from_slice(&call.payload).unwrap()
     }
 }
 
