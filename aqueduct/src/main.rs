@@ -14,6 +14,7 @@ mod config;
 mod edge;
 mod failure;
 mod gateway;
+mod id;
 mod notify;
 mod openapi;
 mod process;
@@ -44,8 +45,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), Failure> {
-    if let Command::Check(args) = &cli.command {
-        return check::run(args);
+    match &cli.command {
+        Command::Check(args) => return check::run(args),
+        Command::Id(args) => return id::run(args),
+        Command::Up(_) | Command::Gateway(_) | Command::Serve(_) | Command::Cdc(_) => {}
     }
     aqueduct_telemetry::log::init(&cli.log.options()?).map_err(Failure::usage)?;
     match &cli.command {
@@ -54,5 +57,6 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(args),
         Command::Cdc(args) => cdc::run(args),
         Command::Check(args) => check::run(args),
+        Command::Id(args) => id::run(args),
     }
 }

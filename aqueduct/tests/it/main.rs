@@ -3,6 +3,7 @@
 
 mod check;
 mod drain;
+mod id;
 mod kit;
 mod layers;
 mod openapi;
