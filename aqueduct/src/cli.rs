@@ -42,7 +42,7 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Runs the edge alone, in front of gRPC services in any language
     Gateway(GatewayArgs),
-    /// Runs the order service alone (gRPC), on its embedded store
+    /// Runs the order service alone (gRPC), on its embedded store, or the ID service
     Serve(ServeArgs),
     /// Tells the changes of MariaDB to the caches: reads its binlog, writes to NATS and to Redis
     Cdc(CdcArgs),
@@ -140,9 +140,26 @@ pub(crate) struct GatewayArgs {
 Examples:
   aqueduct serve
   aqueduct serve --data /var/lib/aqueduct --listen 0.0.0.0:50051 --admin 127.0.0.1:9901
+  aqueduct serve --ids --worker 3                        IDs for programs in any language
+  aqueduct serve --ids --config cluster.yaml             likewise, with a worker number that is leased
+  grpcurl -plaintext -d '{\"count\": 100}' 127.0.0.1:50051 aqueduct.ids.v1.IdService/MintIds
+
+With --ids, no two data folders of a system may have the same --worker, unless numbers are leased: of the
+whole system's file the key `ids` of the section `data` is used, and `mysql` if the lease is there:
+  data: { ids: { etcd: { servers: [\"etcd:2379\"] } } }
+proto/aqueduct/ids/v1 has the service; `aqueduct gateway` serves it as HTTP+JSON, with descriptors by reflection.
 
 The admin server is off unless asked for, so that a gateway beside it finds 127.0.0.1:9900 free.")]
 pub(crate) struct ServeArgs {
+    /// Serves IDs in batches, and no orders
+    #[arg(long)]
+    pub(crate) ids: bool,
+    /// With --ids: the number of this worker in the IDs it mints, 0 to 127 [default: 0]
+    #[arg(long, value_name = "N", requires = "ids", value_parser = clap::value_parser!(u16).range(0..=127))]
+    pub(crate) worker: Option<u16>,
+    /// With --ids: the whole system's file, which tells where worker numbers are leased
+    #[arg(long, value_name = "FILE", requires = "ids")]
+    pub(crate) config: Option<PathBuf>,
     /// The data folder
     #[arg(long, value_name = "DIR", default_value = "aqueduct-data")]
     pub(crate) data: PathBuf,

@@ -69,5 +69,7 @@ fn show(id: Id, args: &DecodeArgs) -> String {
         ("worker", format!("{worker} of 0 to {}", layout.max_worker())),
         ("sequence", format!("{sequence} in its millisecond")),
     ];
-    rows.iter().map(|(what, value)| format!("{cyan}{what:<8}{cyan:#}  {value}\n")).collect()
+    let lines: Vec<_> =
+        rows.iter().map(|(what, value)| format!("{cyan}{what:<8}{cyan:#}  {value}\n")).collect();
+    lines.concat()
 }

@@ -15,6 +15,7 @@ mod edge;
 mod failure;
 mod gateway;
 mod id;
+mod lease;
 mod notify;
 mod openapi;
 mod process;

@@ -10,6 +10,7 @@ use super::Source;
 use super::data::{self, DataFile};
 use super::edge::{self, AccessLogFile, beside, positive};
 use super::gateway::{ADMIN, validate};
+use super::ids::{self, IdsFile};
 use super::report::Problems;
 use super::value::Fields;
 
@@ -29,6 +30,8 @@ pub(crate) struct SystemFile {
     pub(crate) shop: aqueduct_shop::Options,
     /// The real servers below the caches, if there are any: then the store in the data folder is not used.
     pub(crate) data: Option<DataFile>,
+    /// Which lease ids are minted under.
+    pub(crate) ids: IdsFile,
     /// `None` is off.
     pub(crate) admin: Option<SocketAddr>,
 }
@@ -47,6 +50,7 @@ impl Default for SystemFile {
             services: local(50051),
             shop: aqueduct_shop::Options::default(),
             data: None,
+            ids: IdsFile::default(),
             admin: Some(ADMIN),
         }
     }
@@ -93,7 +97,7 @@ impl SystemFile {
         let changed = [
             ("gateway.access_log", self.access_log != wanted.access_log),
             ("shop", self.services != wanted.services || of_shop(shop) != of_shop(other)),
-            ("data", of_data(shop) != of_data(other) || self.data != wanted.data),
+            ("data", of_data(shop) != of_data(other) || self.data != wanted.data || self.ids != wanted.ids),
             ("admin", self.admin != wanted.admin),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
@@ -128,6 +132,8 @@ pub(super) fn read(mut fields: Fields<'_>, Source { base, problems }: Source<'_>
             value.bytes(1 << 20..=64 * GIB).map(|bytes| bytes as u64)
         });
         system.data = data::read(&mut section, base, problems);
+        system.ids = ids::read(&mut section, problems);
+        ids::agree(&system.ids, system.shop.worker, problems);
         section.finish();
     }
     if let Some(value) = fields.get("admin") {

@@ -4,6 +4,7 @@
 mod check;
 mod drain;
 mod id;
+mod ids;
 mod kit;
 mod layers;
 mod openapi;
