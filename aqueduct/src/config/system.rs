@@ -10,6 +10,7 @@ use super::Source;
 use super::data::{self, DataFile};
 use super::edge::{self, AccessLogFile, beside, positive};
 use super::gateway::{ADMIN, validate};
+use super::ids::{self, IdsFile};
 use super::report::Problems;
 use super::saga::{self, SagaFile};
 use super::value::{Fields, Value};
@@ -32,6 +33,8 @@ pub(crate) struct SystemFile {
     pub(crate) data: Option<DataFile>,
     /// The coordinator of sagas, which is a process of its own.
     pub(crate) saga: SagaFile,
+    /// Which lease ids are minted under.
+    pub(crate) ids: IdsFile,
     /// `None` is off.
     pub(crate) admin: Option<SocketAddr>,
 }
@@ -51,6 +54,7 @@ impl Default for SystemFile {
             shop: aqueduct_shop::Options::default(),
             data: None,
             saga: SagaFile::default(),
+            ids: IdsFile::default(),
             admin: Some(ADMIN),
         }
     }
@@ -97,7 +101,7 @@ impl SystemFile {
         let changed = [
             ("gateway.access_log", self.access_log != wanted.access_log),
             ("shop", self.services != wanted.services || of_shop(shop) != of_shop(other)),
-            ("data", of_data(shop) != of_data(other) || self.data != wanted.data),
+            ("data", of_data(shop) != of_data(other) || self.data != wanted.data || self.ids != wanted.ids),
             ("admin", self.admin != wanted.admin),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
@@ -132,6 +136,8 @@ pub(super) fn read(mut fields: Fields<'_>, Source { base, problems }: Source<'_>
             value.bytes(1 << 20..=64 * GIB).map(|bytes| bytes as u64)
         });
         system.data = data::read(&mut section, base, problems);
+        system.ids = ids::read(&mut section, problems);
+        ids::agree(&system.ids, system.shop.worker, problems);
         section.finish();
     }
     if let Some(mut section) = fields.get("saga").and_then(|value| value.fields("{ retention: 24h }")) {

@@ -20,6 +20,8 @@ use aqueduct_cache::l2::{self, Epochs, Store, TierOptions};
 use aqueduct_cdc::follow::{Beats, Follower};
 use aqueduct_cdc::heartbeat;
 use aqueduct_cdc::{TableName, Watched};
+use aqueduct_ids::Generator;
+use aqueduct_ids_service::{Held, Keeper, Renewal};
 use aqueduct_runtime::{clock, task, task::Owned};
 use aqueduct_shards::{Progress, Route, SHARDS, Shards, TABLES};
 use aqueduct_telemetry::health::{Health, OnFailure};
@@ -28,6 +30,7 @@ use tokio::sync::Notify;
 
 use crate::book::Book;
 use crate::error::OpenError;
+use crate::folder::Folder;
 use crate::metrics::{self, Metrics};
 use crate::options::Options;
 use crate::orders::Orders;
@@ -35,7 +38,7 @@ use crate::sharded::recent::Recent;
 use crate::sharded::tiers::Tiers;
 use crate::sharded::{Sharded, schema};
 use crate::shop::{self, Shop};
-use crate::vitals::Monitor;
+use crate::vitals::{Failed, Monitor};
 use crate::watchers::Watchers;
 use apply::Applied;
 use relay::{Relay, Relayed};
@@ -55,6 +58,8 @@ pub struct Cluster<R> {
     pub delta: Duration,
     /// Whether the bus can be used; asked often, so it must not wait.
     pub bus: BusState,
+    /// The lease that ids are minted under; that of the data folder if there is none.
+    pub ids: Option<Held>,
 }
 
 /// Whether the bus can be used, and otherwise why not.
@@ -128,9 +133,9 @@ impl Shop {
         cluster: Cluster<R>,
         (registry, health): (&Registry, &Health),
     ) -> Result<Self, OpenError> {
-        let Cluster { shards: configured, level2, sources, events, delta, bus } = cluster;
-        let (folder, lease) = shop::lease(options)?;
-        let ids = lease.generator();
+        let Cluster { shards: configured, level2, sources, events, delta, bus, ids: held } = cluster;
+        let (folder, held) = folder(options, held)?;
+        let ids = held.generator();
         let level2 = match level2 {
             Some(Level2 { nodes, options, tier }) => Some((Store::connect(&nodes, options).await?, tier)),
             None => None,
@@ -140,7 +145,7 @@ impl Shop {
         let of_key = move |id: &i64| of_shard[usize::from(Route::of_id(id.cast_unsigned()).shard())];
         let cache = shop::cache(options, |builder| builder.watermarks(watermarks.clone(), of_key))?;
         let epochs = Epochs::new();
-        let instance = clock::now_unix_ms() << 7 | u64::from(options.worker);
+        let instance = clock::now_unix_ms() << 7 | u64::from(ids.worker());
         let watchers = Watchers::new(options.max_watches);
         let names: Vec<String> = configured.shards.iter().map(|shard| shard.database.clone()).collect();
         let tiers = |(store, options): (Store, TierOptions)| {
@@ -161,10 +166,8 @@ impl Shop {
         let parts = Parts { cache: cached, watchers: watching, watermarks: watermarks.clone(), epochs };
         let hearts = (database.clone(), recent, instance, delta / 4);
         background.extend(follow(sources, (&names, &parts), hearts));
-        // Passes by itself, when the disk takes a renewal again.
         let monitor = Arc::new(Monitor::new(health.check("ids", OnFailure::Unavailable)));
-        let failed = |error| tracing::warn!(%error, "the lease of the ids was not renewed; trying again");
-        let jobs = vec![shop::renew(lease, &monitor, failed).map_err(OpenError::Thread)?];
+        let keeper = Keeper::start(held, report(&monitor, ids.clone()));
         let orders = Arc::new(Orders {
             ids,
             book: Arc::new(Book::Sharded(sharded)),
@@ -183,9 +186,10 @@ impl Shop {
         metrics::collect_lag(registry, watermarks, followed);
         Ok(Self {
             metrics: Metrics::new(registry),
-            jobs,
+            jobs: Vec::new(),
             followers: Vec::new(),
             background,
+            keeper: Some(keeper),
             folder: Some(folder),
             orders,
         })
@@ -229,6 +233,25 @@ fn with_bus(
         tasks.push(task::spawn("shop-relay", relay.run()).into());
     }
     tasks
+}
+
+/// The data folder, and the lease in it where there is no other.
+fn folder(options: &Options, held: Option<Held>) -> Result<(Folder, Held), OpenError> {
+    match held {
+        Some(held) => Ok((Folder::open(&options.data_dir)?, held)),
+        None => shop::lease(options).map(|(folder, lease)| (folder, Held::Folder(lease))),
+    }
+}
+
+/// Tells whether ids can be minted after each renewal, and gives the process up once there will be none.
+fn report(monitor: &Arc<Monitor>, ids: Generator) -> impl Fn(Renewal) + Send + 'static {
+    let monitor = Arc::clone(monitor);
+    move |renewal| {
+        if let Renewal::Over(why) = renewal {
+            monitor.fail(Failed::Ids(why));
+        }
+        monitor.ids(ids.ready());
+    }
 }
 
 /// What a follower of changes tells.

@@ -68,6 +68,7 @@ pub use cluster::{BusState, Cluster, Level2, Source, heartbeat_table, prepare, w
 pub use error::{OpenError, ServeError};
 pub use options::Options;
 pub use shop::Shop;
+pub use vitals::Failed;
 
 #[cfg(test)]
 mod tests;

@@ -10,8 +10,8 @@ use aqueduct_ids::Clock;
 pub struct Options {
     /// The data folder; created where there is none.
     pub data_dir: PathBuf,
-    /// The number of this worker in the ids it mints, 0 to 127. Fixed at the first start of a folder, and no two folders
-    /// of a system may share one.
+    /// The number of this worker in the ids it mints, 0 to 127, where its lease is in the data folder. Fixed at the first start
+    /// of a folder, and no two folders of a system may share one.
     pub worker: u16,
     /// The wall clock that ids are minted from.
     pub clock: Clock,

@@ -1,5 +1,5 @@
 //! What the end-to-end tests and the benchmarks share: the built `aqueduct` binary, scratch folders, free ports,
-//! processes that are started, watched and ended by their pid, real servers (MariaDB, a Redis Cluster, NATS) that are
+//! processes that are started, watched and ended by their pid, real servers (MariaDB, a Redis Cluster, NATS, etcd) that are
 //! started the same way, and a small blocking HTTP/1.1 client.
 //!
 //! Everything here blocks: a test of a whole process has nothing else to do while it waits, and a client without a
@@ -22,6 +22,7 @@
 //! ```
 
 pub mod binary;
+pub mod etcd;
 pub mod http;
 pub mod mariadb;
 pub mod nats;

@@ -47,7 +47,7 @@ fn unminted(error: IdError) -> Refusal {
     let retry_after = match error {
         IdError::ClockBehind { by } => by,
         IdError::NotReserved => Duration::from_millis(500),
-        IdError::TimeExhausted | IdError::Closed => Duration::from_secs(1),
+        IdError::TermEnded | IdError::TimeExhausted | IdError::Closed => Duration::from_secs(1),
     };
     Refusal::Unavailable { why: error.to_string(), retry_after }
 }
