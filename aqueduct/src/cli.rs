@@ -7,7 +7,7 @@ use aqueduct_telemetry::access::Target;
 use aqueduct_telemetry::log::{LogFormat, LogOptions};
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::address_text;
 use crate::failure::Failure;
@@ -34,7 +34,8 @@ Examples:
   aqueduct up                              the whole system, on an embedded store in ./aqueduct-data
   aqueduct gateway --config gateway.yaml   an HTTP+JSON edge in front of gRPC services in any language
   aqueduct saga serve                      a coordinator of sagas, for participants in any language
-  aqueduct check gateway.yaml              everything that is wrong with a configuration";
+  aqueduct check gateway.yaml              everything that is wrong with a configuration
+  aqueduct id decode 77071594554819857    when, where and by whom an ID was minted";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -43,12 +44,14 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Runs the edge alone, in front of gRPC services in any language
     Gateway(GatewayArgs),
-    /// Runs the order service alone (gRPC), on its embedded store
+    /// Runs the order service alone (gRPC), on its embedded store, or the ID service
     Serve(ServeArgs),
     /// Tells the changes of MariaDB to the caches: reads its binlog, writes to NATS and to Redis
     Cdc(CdcArgs),
     /// Coordinates sagas for clients and participants in any language, over HTTP+JSON and gRPC
     Saga(SagaArgs),
+    /// Explains an ID: when it was minted, by whom, and where its entity lives
+    Id(IdArgs),
     /// Reports everything that is wrong with a configuration file, with line and column
     Check(CheckArgs),
 }
@@ -141,9 +144,26 @@ pub(crate) struct GatewayArgs {
 Examples:
   aqueduct serve
   aqueduct serve --data /var/lib/aqueduct --listen 0.0.0.0:50051 --admin 127.0.0.1:9901
+  aqueduct serve --ids --worker 3                        IDs for programs in any language
+  aqueduct serve --ids --config cluster.yaml             likewise, with a worker number that is leased
+  grpcurl -plaintext -d '{\"count\": 100}' 127.0.0.1:50051 aqueduct.ids.v1.IdService/MintIds
+
+With --ids, no two data folders of a system may have the same --worker, unless numbers are leased: of the
+whole system's file the key `ids` of the section `data` is used, and `mysql` if the lease is there:
+  data: { ids: { etcd: { servers: [\"etcd:2379\"] } } }
+proto/aqueduct/ids/v1 has the service; `aqueduct gateway` serves it as HTTP+JSON, with descriptors by reflection.
 
 The admin server is off unless asked for, so that a gateway beside it finds 127.0.0.1:9900 free.")]
 pub(crate) struct ServeArgs {
+    /// Serves IDs in batches, and no orders
+    #[arg(long)]
+    pub(crate) ids: bool,
+    /// With --ids: the number of this worker in the IDs it mints, 0 to 127 [default: 0]
+    #[arg(long, value_name = "N", requires = "ids", value_parser = clap::value_parser!(u16).range(0..=127))]
+    pub(crate) worker: Option<u16>,
+    /// With --ids: the whole system's file, which tells where worker numbers are leased
+    #[arg(long, value_name = "FILE", requires = "ids")]
+    pub(crate) config: Option<PathBuf>,
     /// The data folder
     #[arg(long, value_name = "DIR", default_value = "aqueduct-data")]
     pub(crate) data: PathBuf,
@@ -184,6 +204,60 @@ pub(crate) struct CdcArgs {
     pub(crate) config: PathBuf,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
+}
+
+/// Flags of `id`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  aqueduct id decode 77071594554819857
+  aqueduct id decode --help                              all that it can be told")]
+pub(crate) struct IdArgs {
+    #[command(subcommand)]
+    pub(crate) command: IdCommand,
+}
+
+/// What to do with IDs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum IdCommand {
+    /// Takes IDs apart: time, shard, table, worker, sequence
+    Decode(DecodeArgs),
+}
+
+/// Flags of `id decode`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  aqueduct id decode 77071594554819857
+  aqueduct id decode 77071594554819857 77071594554819858 --json | jq -r .time
+  aqueduct id decode 77071594554819857 --layout seed
+
+Shard and table are the same in every layout: (id >> 19) & 3 and (id >> 15) & 15. Time is right for the epoch
+that the ID was minted under, worker and sequence for its layout: an ID does not say which they were.
+
+Exit code 0: all were explained. 2: one of them is no ID, and none was.")]
+pub(crate) struct DecodeArgs {
+    /// Decimal numbers, as `id` in the answers of the shop
+    #[arg(required = true, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) ids: Vec<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Which layout they were minted with
+    #[arg(long, value_enum, default_value = "default")]
+    pub(crate) layout: Profile,
+    /// The instant that they count from, in ms of Unix time
+    #[arg(long, value_name = "MS", default_value_t = aqueduct_ids::DEFAULT_EPOCH_MS)]
+    pub(crate) epoch: u64,
+}
+
+/// How worker and sequence share 15 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    /// 128 workers, 256 IDs a millisecond, route and worker
+    Default,
+    /// 8 workers, 4,096 IDs a millisecond, route and worker
+    Seed,
 }
 
 /// Flags of `check`.

@@ -2,25 +2,32 @@
 //! error of the start, in one line that says what to do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aqueduct_bus::jetstream::{self, Bus};
+use aqueduct_ids_service::Held;
 use aqueduct_shards::{Address, Progress, Shard, Shards};
 use aqueduct_shop::{BusState, Cluster, Level2, OpenError, Options, Shop, Source};
 
 use crate::capture::Capture;
-use crate::config::{DataFile, MysqlFile, SourceFile};
+use crate::config::{DataFile, IdsFile, MysqlFile, SourceFile};
+use crate::lease;
 use crate::process::Process;
+
+/// How long an order event is kept on the bus: for workers that were away.
+const EVENTS_KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// The shop on these servers, and the capture of their changes if it is to run here.
 pub(crate) async fn start(
     options: &Options,
-    data: &DataFile,
+    (data, ids): (&DataFile, &IdsFile),
     process: &Process,
 ) -> Result<(Shop, Option<Capture>)> {
     let shards = prepare(&data.mysql).await?;
     let buses = buses(data).await?;
-    let shop = join(options, (data, shards), &buses, process).await?;
+    let held = lease::shared(ids, Some((&data.mysql, &shards))).await?;
+    let shop = join(options, (data, shards, held), &buses, process).await?;
     let capture = if data.cdc.here {
         match Box::pin(Capture::start(&options.data_dir, data, process)).await {
             Ok(capture) => Some(capture),
@@ -63,7 +70,7 @@ pub(crate) async fn buses(data: &DataFile) -> Result<Vec<(SourceFile, Bus)>> {
 /// The shop on these servers.
 pub(crate) async fn join(
     options: &Options,
-    (data, shards): (&DataFile, Shards),
+    (data, shards, ids): (&DataFile, Shards, Option<Held>),
     buses: &[(SourceFile, Bus)],
     process: &Process,
 ) -> Result<Shop> {
@@ -72,6 +79,13 @@ pub(crate) async fn join(
         let changes =
             bus.subscribe().await.with_context(|| format!("follow the changes of {}", source.name))?;
         sources.push(Source { name: source.name.clone(), shards: shards_of(data, source), changes });
+    }
+    let mut events = Vec::new();
+    if let Some((_, bus)) = buses.first() {
+        for shard in 0..aqueduct_shards::SHARDS {
+            let stream = bus.of_source(&format!("orders-{shard}"), EVENTS_KEPT).await;
+            events.push(stream.context("make the streams of order events")?);
+        }
     }
     let states: Vec<Bus> = buses.iter().map(|(_, bus)| bus.clone()).collect();
     let bus: BusState = Arc::new(move || {
@@ -82,11 +96,12 @@ pub(crate) async fn join(
         options: aqueduct_cache::l2::Options::default(),
         tier: aqueduct_cache::l2::TierOptions::default(),
     });
-    let cluster = Cluster { shards: databases(&data.mysql), level2, sources, delta: data.staleness, bus };
+    let cluster =
+        Cluster { shards: databases(&data.mysql), level2, sources, events, delta: data.staleness, bus, ids };
     Ok(Shop::join(options, shards, cluster, (&process.registry, &process.health)).await?)
 }
 
-fn databases(mysql: &MysqlFile) -> aqueduct_shards::Options {
+pub(crate) fn databases(mysql: &MysqlFile) -> aqueduct_shards::Options {
     let shard = |file: &crate::config::ShardFile| Shard {
         database: file.database.clone(),
         servers: file

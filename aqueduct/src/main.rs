@@ -14,6 +14,8 @@ mod config;
 mod edge;
 mod failure;
 mod gateway;
+mod id;
+mod lease;
 mod notify;
 mod openapi;
 mod process;
@@ -45,8 +47,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), Failure> {
-    if let Command::Check(args) = &cli.command {
-        return check::run(args);
+    match &cli.command {
+        Command::Check(args) => return check::run(args),
+        Command::Id(args) => return id::run(args),
+        Command::Up(_) | Command::Gateway(_) | Command::Serve(_) | Command::Cdc(_) | Command::Saga(_) => {}
     }
     aqueduct_telemetry::log::init(&cli.log.options()?).map_err(Failure::usage)?;
     match &cli.command {
@@ -56,5 +60,6 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Cdc(args) => cdc::run(args),
         Command::Saga(args) => saga::run(args),
         Command::Check(args) => check::run(args),
+        Command::Id(args) => id::run(args),
     }
 }

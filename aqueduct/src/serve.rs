@@ -1,4 +1,6 @@
-//! `aqueduct serve`: the order service alone.
+//! `aqueduct serve`: the order service alone, or the ID service alone.
+
+mod ids;
 
 use std::time::Duration;
 
@@ -15,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs until a signal, or until the store fails.
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
+    if args.ids {
+        return process::run(|process| ids::serve(args, process));
+    }
     process::run(|process| serve(args, process))
 }
 

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use aqueduct_runtime::{drain, task};
-use aqueduct_shop::{OpenError, Options, ServeError, Shop};
+use aqueduct_shop::{Failed, OpenError, Options, ServeError, Shop};
 use tokio::task::JoinHandle;
 
 use crate::bind::bind;
 use crate::capture::Capture;
 use crate::cluster;
-use crate::config::DataFile;
+use crate::config::{DataFile, IdsFile};
 use crate::process::Process;
 
 /// The running services.
@@ -31,7 +31,7 @@ impl Services {
     /// Opens the data folder, or joins the real servers if there are any, and serves the shop at `address`, which `flag` chooses.
     pub(crate) async fn start(
         options: Options,
-        servers: Option<&DataFile>,
+        servers: Option<(&DataFile, &IdsFile)>,
         (address, flag): (SocketAddr, &str),
         process: &Process,
     ) -> Result<Self> {
@@ -74,7 +74,10 @@ impl Services {
         tokio::select! {
             why = self.shop.failed() => {
                 let data = self.data.display();
-                anyhow!("{why}; nothing more is acknowledged: make sure that {data} can be written, then start again")
+                match why {
+                    Failed::Store(_) => anyhow!("{why}; nothing more is acknowledged: make sure that {data} can be written, then start again"),
+                    Failed::Ids(_) => anyhow!("{why}; start again to take another lease"),
+                }
             }
             served = &mut self.serving => match served {
                 Ok(Ok(())) => anyhow!("the gRPC server has ended"),

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::admin::{Admin, Facts, Serving};
 use crate::banner::Banner;
 use crate::cli::UpArgs;
-use crate::config::{self, Rejected, SystemFile};
+use crate::config::{self, LeaseFile, Rejected, SystemFile};
 use crate::edge::Edge;
 use crate::failure::Failure;
 use crate::process::{self, LAST_WORDS, Process, stop_in_order};
@@ -34,6 +34,11 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Failure> {
         }
         system
     };
+    if system.data.is_none() && system.ids.lease != LeaseFile::Folder {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "the embedded store has its lease of the ids in the data folder: leave out `data.ids`, or name real servers"
+        )));
+    }
     process::run(|process| serve(args, (system, bytes), process))
 }
 
@@ -71,9 +76,9 @@ async fn serve(
     let mut signals = process::signals()?;
     let mut orders = process::orders()?;
     // The data folder first: for a second `up` that is the thing to hear, not that a port is used.
+    let servers = system.data.as_ref().map(|data| (data, &system.ids));
     let services =
-        Services::start(system.shop.clone(), system.data.as_ref(), (system.services, "--services"), &process)
-            .await?;
+        Services::start(system.shop.clone(), servers, (system.services, "--services"), &process).await?;
     let started = Admin::bind(system.admin, None).and_then(|admin| {
         let options = system.gateway(services.address());
         let edge = Edge::prepare(options, &system.access_log, &process, Vec::new())?;

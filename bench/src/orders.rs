@@ -1,11 +1,13 @@
 //! `bench orders`: how many orders are created and moved a second, each answered only once it is durable; at the
-//! committer, where the store's own speed shows, and over HTTP, as a client sees it.
+//! committer, where the store's own speed shows, over HTTP, as a client sees it, and on MariaDB, by the committers and by a
+//! transaction each.
 
 mod committer;
 mod disk;
 mod drive;
 mod http;
 mod report;
+mod shards;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -25,6 +27,7 @@ use drive::Phase;
 Examples:
   cargo xtask bench orders
   cargo xtask bench orders -- --levels committer --callers 512 --seconds 20
+  cargo xtask bench orders -- --levels shards --callers 512
   cargo xtask bench orders -- --seconds 1 --print-only")]
 pub(crate) struct Args {
     /// How many callers at a time, each with one order in hand
@@ -51,12 +54,16 @@ enum Level {
     Committer,
     /// The edge of `aqueduct up`, in a process of its own
     Http,
+    /// On MariaDB: a transaction for each change, and then the committers of the shards, on the same server
+    Shards,
 }
 
 /// What one number of callers reached on one level: creations, then transitions.
 #[derive(Debug)]
 struct Measured {
     level: Level,
+    /// How, where a level has several ways.
+    way: &'static str,
     callers: u32,
     phases: [Phase; 2],
 }
@@ -71,12 +78,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         for &callers in &args.callers {
             bar.set_message(format!("{level:?}, {callers} callers"));
             let time = Duration::from_secs(args.seconds);
-            let phases = with_fresh(&folder, |folder| match level {
-                Level::Committer => committer::measure(folder, callers, time),
-                Level::Http => http::measure(folder, callers, time),
+            let ways = with_fresh(&folder, |folder| match level {
+                Level::Committer => Ok(vec![("", committer::measure(folder, callers, time)?)]),
+                Level::Http => Ok(vec![("", http::measure(folder, callers, time)?)]),
+                Level::Shards => shards::measure(callers, time),
             });
-            let phases = phases.with_context(|| format!("measure {level:?} with {callers} callers"))?;
-            measured.push(Measured { level, callers, phases });
+            let ways = ways.with_context(|| format!("measure {level:?} with {callers} callers"))?;
+            measured.extend(ways.into_iter().map(|(way, phases)| Measured { level, way, callers, phases }));
             bar.inc(1);
         }
     }

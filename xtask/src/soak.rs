@@ -29,10 +29,13 @@ pub(crate) struct Args {
     /// How often each fault comes to the real servers below the data layer
     #[arg(long, default_value_t = 20)]
     faults: u32,
+    /// Seeds of sagas over real processes that are killed at callbacks
+    #[arg(long, default_value_t = 200)]
+    sagas: u32,
 }
 
 pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
-    tools::ensure(steps, &[tools::CC, tools::STRACE])?;
+    tools::ensure(steps, &[tools::CC, tools::STRACE, tools::PYTHON])?;
     tools::ensure_servers(steps)?;
     tools::OPENAPI_VALIDATOR.ensure(steps)?;
     let nextest = NEXTEST.program(steps)?;
@@ -44,5 +47,6 @@ pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
     tests.env("AQUEDUCT_BIN", target().join("release/aqueduct"));
     tests.env("AQUEDUCT_ROUNDS", args.rounds.to_string()).env("PROPTEST_CASES", args.cases.to_string());
     tests.env("AQUEDUCT_SIM_SEEDS", args.seeds.to_string()).env("AQUEDUCT_FAULTS", args.faults.to_string());
+    tests.env("AQUEDUCT_SAGAS", args.sagas.to_string());
     steps.run("long tests", &mut tests)
 }

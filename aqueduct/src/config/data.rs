@@ -297,7 +297,7 @@ pub(super) fn login(fields: &mut Fields<'_>, base: &Path) -> Login {
     Login { user, password }
 }
 
-fn servers(value: &Value<'_>, example: &str) -> Option<Vec<Server>> {
+pub(super) fn servers(value: &Value<'_>, example: &str) -> Option<Vec<Server>> {
     let items = value.items(&format!("[\"{example}\"]"));
     if items.is_empty() {
         value.problem("at least one server is wanted here");

@@ -10,9 +10,10 @@ use super::Source;
 use super::data::{self, DataFile};
 use super::edge::{self, AccessLogFile, beside, positive};
 use super::gateway::{ADMIN, validate};
+use super::ids::{self, IdsFile};
 use super::report::Problems;
 use super::saga::{self, SagaFile};
-use super::value::Fields;
+use super::value::{Fields, Value};
 
 /// The sections; their presence tells that a file is for the whole system.
 pub(super) const SECTIONS: [&str; 5] = ["gateway", "shop", "data", "saga", "admin"];
@@ -32,6 +33,8 @@ pub(crate) struct SystemFile {
     pub(crate) data: Option<DataFile>,
     /// The coordinator of sagas, which is a process of its own.
     pub(crate) saga: SagaFile,
+    /// Which lease ids are minted under.
+    pub(crate) ids: IdsFile,
     /// `None` is off.
     pub(crate) admin: Option<SocketAddr>,
 }
@@ -51,6 +54,7 @@ impl Default for SystemFile {
             shop: aqueduct_shop::Options::default(),
             data: None,
             saga: SagaFile::default(),
+            ids: IdsFile::default(),
             admin: Some(ADMIN),
         }
     }
@@ -92,12 +96,12 @@ impl SystemFile {
         let of_data = |shop: &aqueduct_shop::Options| (shop.data_dir.clone(), shop.store_cache_bytes);
         let of_shop = |shop: &aqueduct_shop::Options| {
             let times = (shop.cache_soft, shop.cache_hard);
-            (shop.worker, shop.cache_bytes, times, shop.queue, shop.max_watches)
+            (shop.worker, shop.cache_bytes, times, shop.queue, shop.max_watches, shop.ship_when_paid)
         };
         let changed = [
             ("gateway.access_log", self.access_log != wanted.access_log),
             ("shop", self.services != wanted.services || of_shop(shop) != of_shop(other)),
-            ("data", of_data(shop) != of_data(other) || self.data != wanted.data),
+            ("data", of_data(shop) != of_data(other) || self.data != wanted.data || self.ids != wanted.ids),
             ("admin", self.admin != wanted.admin),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
@@ -132,11 +136,17 @@ pub(super) fn read(mut fields: Fields<'_>, Source { base, problems }: Source<'_>
             value.bytes(1 << 20..=64 * GIB).map(|bytes| bytes as u64)
         });
         system.data = data::read(&mut section, base, problems);
+        system.ids = ids::read(&mut section, problems);
+        ids::agree(&system.ids, system.shop.worker, problems);
         section.finish();
     }
     if let Some(mut section) = fields.get("saga").and_then(|value| value.fields("{ retention: 24h }")) {
         system.saga = saga::read(&mut section, base);
         section.finish();
+    }
+    if system.shop.ship_when_paid && system.data.is_none() {
+        let message = "needs real servers, whose bus tells what is paid: name them in the section `data`";
+        problems.add_later("shop.ship_when_paid".to_owned(), message.to_owned());
     }
     if let Some(value) = fields.get("admin") {
         edge::admin(&value, &mut system.admin);
@@ -164,5 +174,6 @@ fn shop(fields: &mut Fields<'_>, system: &mut SystemFile, problems: &Problems) {
         problems.add_later("shop.cache_soft".to_owned(), message);
     }
     fields.set("queue", &mut shop.queue, |value| value.integer(1..=1 << 20));
+    fields.set("ship_when_paid", &mut shop.ship_when_paid, Value::boolean);
     fields.set("max_watches", &mut shop.max_watches, |value| value.integer(0..=1_000_000));
 }

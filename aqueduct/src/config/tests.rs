@@ -21,8 +21,8 @@ use tempfile::TempDir;
 use super::report::Problems;
 use super::value::Value;
 use super::{
-    Config, GatewayFile, Rejected, Source, SystemFile, bytes, gateway, gateway_from, read, system,
-    system_from, tree,
+    Config, GatewayFile, IdsFile, LeaseFile, Rejected, Source, SystemFile, bytes, gateway, gateway_from,
+    read, system, system_from, tree,
 };
 
 /// The smallest gateway configuration, as DESIGN fixes it for users.

@@ -3,6 +3,8 @@
 
 mod check;
 mod drain;
+mod id;
+mod ids;
 mod kit;
 mod layers;
 mod openapi;

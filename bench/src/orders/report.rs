@@ -2,11 +2,14 @@
 
 use super::disk::SyncTimes;
 use super::drive::Phase;
-use super::{Args, Level, Measured};
+use super::{Args, Level, Measured, shards};
 use crate::table::Table;
 
 /// Transitions a second at the committer, and their 99th percentile in milliseconds, with so many callers.
 const GOAL: (u32, f64, f64) = (512, 100_000.0, 15.0);
+
+/// Transitions a second by the shards' committers, as many times those of one transaction each.
+const TIMES: f64 = 10.0;
 
 /// Markdown, which also reads well on a terminal.
 pub(super) fn write(args: &Args, facts: &[String], floor: SyncTimes, measured: &[Measured]) -> String {
@@ -25,6 +28,7 @@ pub(super) fn write(args: &Args, facts: &[String], floor: SyncTimes, measured: &
         parts.push("Where the time goes:".to_owned());
         parts.push(shares(&rows).to_string());
         parts.extend(rows.iter().filter_map(|row| goal(row)));
+        parts.extend(ratios(&rows));
     }
     parts.iter().map(|part| part.trim_end()).collect::<Vec<_>>().join("\n\n") + "\n"
 }
@@ -36,13 +40,20 @@ fn title(level: Level) -> &'static str {
     match level {
         Level::Committer => "At the committer (in this process; no HTTP, gRPC, cache or bus)",
         Level::Http => "Over HTTP (`aqueduct up`, one HTTP/1.1 connection a caller)",
+        Level::Shards => {
+            "On MariaDB, four databases of one server (each answer after COMMIT; sync_binlog=1; this process beside the server)"
+        }
     }
 }
 
 fn options(args: &Args) -> String {
     let callers: Vec<String> = args.callers.iter().map(ToString::to_string).collect();
-    let levels: Vec<&str> =
-        args.levels.iter().map(|level| if *level == Level::Http { "http" } else { "committer" }).collect();
+    let level = |level: &Level| match level {
+        Level::Committer => "committer",
+        Level::Http => "http",
+        Level::Shards => "shards",
+    };
+    let levels: Vec<&str> = args.levels.iter().map(level).collect();
     format!("--callers {} --levels {} --seconds {}", callers.join(","), levels.join(","), args.seconds)
 }
 
@@ -50,7 +61,9 @@ fn options(args: &Args) -> String {
 fn phases<'a>(rows: &[&'a Measured]) -> impl Iterator<Item = (String, u32, &'a Phase)> {
     let named = |row: &&'a Measured| {
         let [created, moved] = &row.phases;
-        [("create".to_owned(), row.callers, created), ("transition".to_owned(), row.callers, moved)]
+        let name =
+            |work: &str| if row.way.is_empty() { work.to_owned() } else { format!("{work}, {}", row.way) };
+        [(name("create"), row.callers, created), (name("transition"), row.callers, moved)]
     };
     rows.iter().flat_map(named).collect::<Vec<_>>().into_iter()
 }
@@ -84,6 +97,23 @@ fn shares(rows: &[&Measured]) -> Table {
     table
 }
 
+/// How many times as fast the committers are as a transaction for each change was just before.
+fn ratios(rows: &[&Measured]) -> Vec<String> {
+    let rate = |way: &str, callers: u32| {
+        let row = rows.iter().find(|row| row.way == way && row.callers == callers)?;
+        Some(row.phases[1].rate())
+    };
+    let ratio = |row: &&Measured| {
+        let times = rate(shards::GROUPED, row.callers)? / rate(shards::SINGLE, row.callers)?;
+        let word = if times >= TIMES { "met" } else { "MISSED" };
+        let callers = row.callers;
+        Some(format!(
+            "Transitions by the committers, {callers} callers: {times:.1} times one transaction each. Goal of {TIMES:.0} times: {word}."
+        ))
+    };
+    rows.iter().filter(|row| row.way == shards::GROUPED).filter_map(ratio).collect()
+}
+
 fn goal(row: &Measured) -> Option<String> {
     let (callers, rate, p99_ms) = GOAL;
     let phase = &row.phases[1];
@@ -103,7 +133,7 @@ mod tests {
 
     fn measured(level: Level, times: Vec<u32>) -> Measured {
         let phase = |times| Phase { elapsed: Duration::from_millis(1), times, used: Counters::default() };
-        Measured { level, callers: 512, phases: [phase(Vec::new()), phase(times)] }
+        Measured { level, way: "", callers: 512, phases: [phase(Vec::new()), phase(times)] }
     }
 
     #[test]
@@ -113,5 +143,16 @@ mod tests {
         let bad = goal(&measured(Level::Committer, vec![16_000; 50])).unwrap();
         assert!(bad.ends_with("a second: MISSED; p99 at most 15 ms: MISSED."), "{bad}");
         assert!(goal(&measured(Level::Http, vec![10; 150])).is_none());
+    }
+
+    #[test]
+    fn the_ways_are_compared_at_the_same_number_of_callers() {
+        let way = |way, count| Measured { way, ..measured(Level::Shards, vec![10; count]) };
+        let [single, grouped] = [way(super::shards::SINGLE, 10), way(super::shards::GROUPED, 120)];
+        let said = super::ratios(&[&single, &grouped]);
+        assert_eq!(said.len(), 1);
+        assert!(said[0].contains("12.0 times") && said[0].ends_with("met."), "{said:?}");
+        let fewer = Measured { callers: 64, ..way(super::shards::SINGLE, 10) };
+        assert!(super::ratios(&[&fewer, &grouped]).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Where the orders are: in this node's own store, moved on by the fsm, or in the shards, moved on by transactions.
+//! Where the orders are: in this node's own store, or in the shards; moved on by the fsm in both.
 //!
 //! An enum and not a trait: there are two, and each handler should show what it asks of either.
 
@@ -42,21 +42,18 @@ impl Book {
     pub(crate) async fn close(&self) -> Result<(), Failure> {
         match self {
             Self::Embedded(store) => store.fsm.close().await,
-            // A change is made by the call that asks for it; nothing is left behind.
-            Self::Sharded(_) => Ok(()),
+            Self::Sharded(shards) => {
+                shards.close().await;
+                Ok(())
+            }
         }
     }
 
     /// Creates the order under `id`; it comes without id, status and version.
-    pub(crate) async fn create(
-        &self,
-        id: i64,
-        order: Order,
-        deadline: Option<Instant>,
-    ) -> Result<Written, Refusal> {
+    pub(crate) async fn create(&self, id: i64, order: Order) -> Result<Written, Refusal> {
         match self {
             Self::Embedded(store) => store.create(id, order).await,
-            Self::Sharded(shards) => shards.create(id, order, deadline).await,
+            Self::Sharded(shards) => shards.create(id, order).await,
         }
     }
 
@@ -66,11 +63,10 @@ impl Book {
         id: i64,
         event: Event,
         event_id: Option<EventId>,
-        deadline: Option<Instant>,
     ) -> Result<Written, Refusal> {
         match self {
             Self::Embedded(store) => store.transition(id, event, event_id).await,
-            Self::Sharded(shards) => shards.transition(id, event, event_id, deadline).await,
+            Self::Sharded(shards) => shards.transition(id, event, event_id).await,
         }
     }
 

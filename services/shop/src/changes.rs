@@ -1,4 +1,4 @@
-//! The changes of orders on the bus: how one is written, and how a task follows them.
+//! The changes of orders on the bus, of this process or of many: how one is written, and how a task follows them.
 //!
 //! A record on the topic `shop.orders` has the order's id as its key and its new word as the payload, both big-endian.
 //! Whoever has missed some is told so, since only he knows what follows from it.
@@ -65,7 +65,16 @@ pub(crate) async fn follow(mut bus: Reader, mut on: impl FnMut(Option<Change>)) 
     }
 }
 
-fn read(record: &Record) -> Option<Change> {
+/// A change for a bus of any kind.
+pub(crate) fn draft(change: Change) -> Draft {
+    Draft::new(TOPIC, change.order.to_be_bytes().to_vec(), change.word.bits().to_be_bytes().to_vec())
+}
+
+/// The change in a record; `None` if it holds something else.
+pub(crate) fn read(record: &Record) -> Option<Change> {
+    if &*record.topic != TOPIC {
+        return None;
+    }
     let order = i64::from_be_bytes(record.key[..].try_into().ok()?);
     let word = u64::from_be_bytes(record.payload[..].try_into().ok()?);
     Some(Change { order, word: Word::from_bits(word)? })

@@ -7,23 +7,30 @@ mod apply;
 pub(crate) mod audit;
 mod checks;
 mod heart;
+pub(crate) mod relay;
+mod ship;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_bus::Subscribe;
+use aqueduct_bus::jetstream::Bus;
 use aqueduct_cache::Watermarks;
 use aqueduct_cache::l2::{self, Epochs, Store, TierOptions};
 use aqueduct_cdc::follow::{Beats, Follower};
 use aqueduct_cdc::heartbeat;
 use aqueduct_cdc::{TableName, Watched};
-use aqueduct_runtime::{clock, task};
+use aqueduct_ids::Generator;
+use aqueduct_ids_service::{Held, Keeper, Renewal};
+use aqueduct_runtime::{clock, task, task::Owned};
 use aqueduct_shards::{Progress, Route, SHARDS, Shards, TABLES};
 use aqueduct_telemetry::health::{Health, OnFailure};
 use aqueduct_telemetry::metrics::Registry;
+use tokio::sync::Notify;
 
 use crate::book::Book;
 use crate::error::OpenError;
+use crate::folder::Folder;
 use crate::metrics::{self, Metrics};
 use crate::options::Options;
 use crate::orders::Orders;
@@ -31,9 +38,10 @@ use crate::sharded::recent::Recent;
 use crate::sharded::tiers::Tiers;
 use crate::sharded::{Sharded, schema};
 use crate::shop::{self, Shop};
-use crate::vitals::Monitor;
+use crate::vitals::{Failed, Monitor};
 use crate::watchers::Watchers;
 use apply::Applied;
+use relay::{Relay, Relayed};
 
 /// What a shop is told of the servers that hold its orders.
 #[expect(missing_debug_implementations, reason = "a closure has nothing to show")]
@@ -44,10 +52,14 @@ pub struct Cluster<R> {
     pub level2: Option<Level2>,
     /// What is followed: each shard belongs to one of them.
     pub sources: Vec<Source<R>>,
+    /// The streams of order events, one a shard, to which the outboxes are brought.
+    pub events: Vec<Bus>,
     /// How old an answer may be that does not say that it is stale.
     pub delta: Duration,
     /// Whether the bus can be used; asked often, so it must not wait.
     pub bus: BusState,
+    /// The lease that ids are minted under; that of the data folder if there is none.
+    pub ids: Option<Held>,
 }
 
 /// Whether the bus can be used, and otherwise why not.
@@ -121,9 +133,9 @@ impl Shop {
         cluster: Cluster<R>,
         (registry, health): (&Registry, &Health),
     ) -> Result<Self, OpenError> {
-        let Cluster { shards: database, level2, sources, delta, bus } = cluster;
-        let (folder, lease) = shop::lease(options)?;
-        let ids = lease.generator();
+        let Cluster { shards: configured, level2, sources, events, delta, bus, ids: held } = cluster;
+        let (folder, held) = folder(options, held)?;
+        let ids = held.generator();
         let level2 = match level2 {
             Some(Level2 { nodes, options, tier }) => Some((Store::connect(&nodes, options).await?, tier)),
             None => None,
@@ -133,43 +145,29 @@ impl Shop {
         let of_key = move |id: &i64| of_shard[usize::from(Route::of_id(id.cast_unsigned()).shard())];
         let cache = shop::cache(options, |builder| builder.watermarks(watermarks.clone(), of_key))?;
         let epochs = Epochs::new();
-        let instance = clock::now_unix_ms() << 7 | u64::from(options.worker);
+        let instance = clock::now_unix_ms() << 7 | u64::from(ids.worker());
         let watchers = Watchers::new(options.max_watches);
-        let names: Vec<String> = database.shards.iter().map(|shard| shard.database.clone()).collect();
+        let names: Vec<String> = configured.shards.iter().map(|shard| shard.database.clone()).collect();
         let tiers = |(store, options): (Store, TierOptions)| {
             Tiers::new((store, &options), (&names, of_shard), &watermarks, &epochs)
         };
         let store = level2.as_ref().map(|(store, _)| store.clone());
         let tiers = level2.map(tiers).transpose()?;
-        let orders = shards.clone();
+        let database = shards.clone();
         let recent = Recent::new(delta);
-        let sharded = Sharded::new(shards, (cache.clone(), tiers), recent.clone(), instance);
-        let asked = checks::Asked { shards: orders.clone(), store, watermarks: watermarks.clone(), bus };
+        let (sharded, committers) =
+            Sharded::new(shards, (&cache, tiers), recent.clone(), (options.queue, instance))?;
+        let outboxes = sharded.outboxes();
+        let asked = checks::Asked { shards: database.clone(), store, watermarks: watermarks.clone(), bus };
         let mut background = checks::start(asked, health, options.cache_hard);
+        background.extend(committers);
         let followed = sources.iter().map(|source| source.name.clone()).collect();
-        for (number, source) in sources.into_iter().enumerate() {
-            let applied = Applied::new(
-                number,
-                &source.shards,
-                &names,
-                Parts {
-                    cache: cache.clone(),
-                    watchers: Arc::clone(&watchers),
-                    watermarks: watermarks.clone(),
-                    epochs: epochs.clone(),
-                },
-            );
-            let beats = Beats::default();
-            let follower = Follower::new(source.changes, applied, instance, beats.clone());
-            background.push(task::spawn("shop-follow", async move { drop(follower.run().await) }).into());
-            let held = (source.shards, recent.clone());
-            let heart = heart::run(orders.clone(), held, instance, delta / 4, beats);
-            background.push(task::spawn("shop-heart", heart).into());
-        }
-        // Passes by itself, when the disk takes a renewal again.
+        let (cached, watching) = (cache.clone(), Arc::clone(&watchers));
+        let parts = Parts { cache: cached, watchers: watching, watermarks: watermarks.clone(), epochs };
+        let hearts = (database.clone(), recent, instance, delta / 4);
+        background.extend(follow(sources, (&names, &parts), hearts));
         let monitor = Arc::new(Monitor::new(health.check("ids", OnFailure::Unavailable)));
-        let failed = |error| tracing::warn!(%error, "the lease of the ids was not renewed; trying again");
-        let jobs = vec![shop::renew(lease, &monitor, failed).map_err(OpenError::Thread)?];
+        let keeper = Keeper::start(held, report(&monitor, ids.clone()));
         let orders = Arc::new(Orders {
             ids,
             book: Arc::new(Book::Sharded(sharded)),
@@ -180,20 +178,84 @@ impl Shop {
             auditor: audit::auditor(clock::now_unix_ms()),
         });
         background.push(task::spawn("shop-audit", audit::run(Arc::clone(&orders), delta)).into());
+        let relayed = Arc::new(Relayed::default());
+        let part = (database, outboxes, instance);
+        background.extend(with_bus(&orders, events, part, (options.ship_when_paid, &relayed)));
+        metrics::collect_relay(registry, relayed);
         metrics::collect(registry, &orders);
         metrics::collect_lag(registry, watermarks, followed);
         Ok(Self {
             metrics: Metrics::new(registry),
-            jobs,
+            jobs: Vec::new(),
             followers: Vec::new(),
             background,
+            keeper: Some(keeper),
             folder: Some(folder),
             orders,
         })
     }
 }
 
+/// Follows each source, and beats in it.
+fn follow<R: Subscribe + 'static>(
+    sources: Vec<Source<R>>,
+    (names, parts): (&[String], &Parts),
+    (database, recent, instance, every): (Shards, Recent, u64, Duration),
+) -> Vec<Owned> {
+    let mut tasks = Vec::new();
+    for (number, source) in sources.into_iter().enumerate() {
+        let applied = Applied::new(number, &source.shards, names, parts.clone());
+        let beats = Beats::default();
+        let follower = Follower::new(source.changes, applied, instance, beats.clone());
+        tasks.push(task::spawn("shop-follow", async move { drop(follower.run().await) }).into());
+        let held = (source.shards, recent.clone());
+        let heart = heart::run(database.clone(), held, instance, every, beats);
+        tasks.push(task::spawn("shop-heart", heart).into());
+    }
+    tasks
+}
+
+/// What works with the streams of order events, one a shard: the relays, and who ships.
+fn with_bus(
+    orders: &Arc<Orders>,
+    events: Vec<Bus>,
+    (database, outboxes, holder): (Shards, Vec<Arc<Notify>>, u64),
+    (ships, relayed): (bool, &Arc<Relayed>),
+) -> Vec<Owned> {
+    let mut tasks = Vec::new();
+    for ((shard, bus), outbox) in (0..SHARDS).zip(events).zip(outboxes) {
+        if ships {
+            let ship = ship::run(Arc::clone(orders), bus.clone());
+            tasks.push(task::spawn("shop-ship", ship).into());
+        }
+        let (shards, relayed) = (database.clone(), Arc::clone(relayed));
+        let relay = Relay { shards, shard, bus, holder, outbox, relayed };
+        tasks.push(task::spawn("shop-relay", relay.run()).into());
+    }
+    tasks
+}
+
+/// The data folder, and the lease in it where there is no other.
+fn folder(options: &Options, held: Option<Held>) -> Result<(Folder, Held), OpenError> {
+    match held {
+        Some(held) => Ok((Folder::open(&options.data_dir)?, held)),
+        None => shop::lease(options).map(|(folder, lease)| (folder, Held::Folder(lease))),
+    }
+}
+
+/// Tells whether ids can be minted after each renewal, and gives the process up once there will be none.
+fn report(monitor: &Arc<Monitor>, ids: Generator) -> impl Fn(Renewal) + Send + 'static {
+    let monitor = Arc::clone(monitor);
+    move |renewal| {
+        if let Renewal::Over(why) = renewal {
+            monitor.fail(Failed::Ids(why));
+        }
+        monitor.ids(ids.ready());
+    }
+}
+
 /// What a follower of changes tells.
+#[derive(Clone)]
 pub(crate) struct Parts {
     cache: crate::orders::OrderCache,
     watchers: Arc<Watchers>,

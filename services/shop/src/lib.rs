@@ -44,6 +44,8 @@ mod error;
 mod folder;
 mod health;
 mod incoming;
+#[cfg(feature = "measure")]
+pub mod measure;
 mod metrics;
 mod options;
 mod order;
@@ -66,6 +68,7 @@ pub use cluster::{BusState, Cluster, Level2, Source, heartbeat_table, prepare, w
 pub use error::{OpenError, ServeError};
 pub use options::Options;
 pub use shop::Shop;
+pub use vitals::Failed;
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aqueduct_cache::Watermarks;
 use aqueduct_cache::l2::{self, TierStats};
+use aqueduct_fsm::GroupStats;
 use aqueduct_runtime::context::Context;
 use aqueduct_shards::ServerStats;
 use aqueduct_telemetry::metrics::{Buckets, Histogram, HistogramSnapshot, Registry, Snapshot};
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use crate::book::Book;
+use crate::cluster::relay::Relayed;
 use crate::orders::Orders;
 use crate::refuse::Refusal;
 use crate::sharded::Sharded;
@@ -224,16 +226,47 @@ fn collect_fsm(snapshot: &mut Snapshot<'_, '_>, stats: &aqueduct_fsm::Stats) {
 }
 
 fn collect_sharded(snapshot: &mut Snapshot<'_, '_>, orders: &Sharded) {
-    let stats = orders.stats();
+    let committers = orders.stats();
+    let sum = |figure: fn(&GroupStats) -> u64| committers.iter().map(figure).sum::<u64>();
     let changes = [
-        ([("kind", "create")], stats.created),
-        ([("kind", "transition")], stats.moved),
-        ([("kind", "repeated")], stats.repeated),
+        ([("kind", "create")], sum(|s| s.creates)),
+        ([("kind", "transition")], sum(|s| s.transitions)),
+        ([("kind", "repeated")], sum(|s| s.repeated)),
     ];
     snapshot.counters("shop_changes", "Changes committed in the shards, and repeated events", changes);
-    snapshot.counter("shop_change_retries", "Transactions that were begun anew", stats.retried);
-    let outcomes = [([("outcome", "resolved")], stats.resolved), ([("outcome", "unknown")], stats.unknown)];
-    snapshot.counters("shop_broken_commits", "Commits whose outcome had to be read back", outcomes);
+    snapshot.counter(
+        "shop_change_retries",
+        "Changes that were put off to another transaction",
+        sum(|s| s.retried),
+    );
+    let aborted = sum(|s| s.aborted);
+    snapshot.counter(
+        "shop_changes_aborted",
+        "Changes given up since others had the order at each attempt",
+        aborted,
+    );
+    snapshot.counter(
+        "shop_changes_refused",
+        "Changes that a database refused by themselves",
+        sum(|s| s.refused),
+    );
+    snapshot.counter("shop_batches_split", "Transactions halved to find those", sum(|s| s.split));
+    snapshot.counter("shop_changes_busy", "Changes refused for want of room", sum(|s| s.busy));
+    let outcomes =
+        [([("outcome", "resolved")], sum(|s| s.resolved)), ([("outcome", "unknown")], sum(|s| s.unknown))];
+    snapshot.counters("shop_broken_commits", "Changes whose outcome had to be read back", outcomes);
+    let pending: usize = committers.iter().map(|s| s.pending).sum();
+    snapshot.gauge("shop_changes_pending", "Changes that wait or are under way", pending);
+    let sizes = merged(committers.iter().map(|s| &s.batch_size));
+    powers_of_two(snapshot, "shop_batch_size", "Changes a transaction", &sizes, 1.0);
+    let times = merged(committers.iter().map(|s| &s.commit_micros));
+    powers_of_two(
+        snapshot,
+        "shop_batch_seconds",
+        "Time from a transaction's beginning to its end",
+        &times,
+        1e6,
+    );
     if let Some(tiers) = orders.tiers() {
         collect_level2(snapshot, &tiers.stats(), &tiers.commands());
     }
@@ -269,6 +302,21 @@ fn collect_level2(snapshot: &mut Snapshot<'_, '_>, loads: &TierStats, commands: 
     snapshot.counter("redis_failed_commands", "Commands that failed or came too late", commands.failed);
     snapshot.counter("redis_poisoned", "Entries removed since their bytes are none", commands.poisoned);
     snapshot.counter("redis_stamped", "Entries of another master or of before a failover", commands.stamped);
+}
+
+/// The relays of the outboxes in this process.
+pub(crate) fn collect_relay(registry: &Registry, relayed: Arc<Relayed>) {
+    registry.collect(move |snapshot| {
+        let (published, taken) = (relayed.published.load(Relaxed), relayed.taken.load(Relaxed));
+        snapshot.counter("shop_outbox_published", "Order events brought to the bus", published);
+        snapshot.counter(
+            "shop_outbox_taken",
+            "Times this process began to bring an outbox to the bus",
+            taken,
+        );
+        let help = "Order events that wait in the outboxes which this process brings to the bus";
+        snapshot.gauge("shop_outbox_backlog", help, relayed.backlog());
+    });
 }
 
 /// How far behind this process is, by source.
@@ -323,6 +371,18 @@ fn collect_bus(snapshot: &mut Snapshot<'_, '_>, stats: &aqueduct_bus::Stats) {
     snapshot.counter("bus_missed", "Records that readers missed", stats.missed);
     snapshot.gauge("bus_held_records", "Records held for slow readers", stats.held_records);
     snapshot.gauge("bus_held_bytes", "Memory held for slow readers", stats.held_bytes);
+}
+
+/// The sum of histograms.
+fn merged<'a>(all: impl Iterator<Item = &'a aqueduct_fsm::Histogram>) -> aqueduct_fsm::Histogram {
+    let mut sum = aqueduct_fsm::Histogram { buckets: [0; aqueduct_fsm::BUCKETS], sum: 0 };
+    for one in all {
+        sum.sum += one.sum;
+        for (bucket, count) in sum.buckets.iter_mut().zip(&one.buckets) {
+            *bucket += count;
+        }
+    }
+    sum
 }
 
 /// A histogram of the fsm, whose bounds are powers of two of a unit of which `units` make one base unit.

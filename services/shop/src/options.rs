@@ -10,8 +10,8 @@ use aqueduct_ids::Clock;
 pub struct Options {
     /// The data folder; created where there is none.
     pub data_dir: PathBuf,
-    /// The number of this worker in the ids it mints, 0 to 127. Fixed at the first start of a folder, and no two folders
-    /// of a system may share one.
+    /// The number of this worker in the ids it mints, 0 to 127, where its lease is in the data folder. Fixed at the first start
+    /// of a folder, and no two folders of a system may share one.
     pub worker: u16,
     /// The wall clock that ids are minted from.
     pub clock: Clock,
@@ -25,6 +25,8 @@ pub struct Options {
     pub store_cache_bytes: u64,
     /// Changes that may wait for the store; more are refused as RESOURCE_EXHAUSTED.
     pub queue: usize,
+    /// Whether a worker ships each order when it is paid; only with real servers, whose bus tells it. Otherwise only calls do.
+    pub ship_when_paid: bool,
     /// Streams of `WatchOrder` that may be open; more are refused as RESOURCE_EXHAUSTED.
     pub max_watches: usize,
 }
@@ -40,6 +42,7 @@ impl Default for Options {
             cache_hard: Duration::from_mins(1),
             store_cache_bytes: 32 << 20,
             queue: 8_192,
+            ship_when_paid: false,
             max_watches: 10_000,
         }
     }

@@ -27,6 +27,8 @@ pub(crate) enum Refusal {
     Illegal { id: i64, state: State, version: u64, event: Event },
     /// The queue to the store, or a table of bounded size, is full. Nothing was changed.
     Busy(&'static str),
+    /// Others changed the same order at each attempt. Nothing was changed.
+    Aborted,
     /// The service cannot do it now, and says when to ask again.
     Unavailable { why: String, retry_after: Duration },
     /// Our fault: what happened is for the log, not for the client.
@@ -78,6 +80,10 @@ impl From<Refusal> for Status {
             Refusal::NotFound(id) => not_found(id),
             Refusal::Illegal { id, state, version, event } => illegal(id, state, version, event),
             Refusal::Busy(what) => retry(Code::ResourceExhausted, what, Duration::from_millis(100)),
+            Refusal::Aborted => {
+                let why = "others are changing the same order: repeat the call";
+                retry(Code::Aborted, why, Duration::from_millis(100))
+            }
             Refusal::Unavailable { why, retry_after } => retry(Code::Unavailable, &why, retry_after),
             Refusal::Broken(_) => Status::internal("the order could not be served"),
             Refusal::DeadlineExceeded => Status::deadline_exceeded("the deadline has passed"),

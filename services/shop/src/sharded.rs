@@ -1,118 +1,103 @@
-//! The orders in the shards: an order is a row, a change of it one transaction on its shard's primary.
+//! The orders in the shards: an order is a row, and what queues up for a shard becomes one transaction on its primary.
 //!
-//! Not the fsm's committer, which makes many changes durable in one go: its callers read the store without waiting, and here
-//! each read is a round trip. The server groups the commits of concurrent connections by itself, and the row's `version` is what
-//! decides between nodes either way (`docs/adr/0007-orders-on-the-shards.md`).
-//!
-//! A connection that breaks at COMMIT leaves it open whether the change was made. Each change leaves its attempt's number
-//! behind, so that is read back, with a lock that waits for the server to be done with the transaction; and if even that
-//! cannot be learnt, the caller is told so. He repeats the call, under the same event id.
+//! There is a group committer a shard ([`aqueduct_fsm::Group`]); what it decides becomes SQL in `rows.rs`. Any process may change any
+//! order: between them the rows' locks decide (`docs/adr/0014-orders-by-group-commit.md`).
 
-mod attempt;
 pub(crate) mod recent;
+pub(crate) mod rows;
 pub(crate) mod schema;
 pub(crate) mod tiers;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use aqueduct_cache::{Ask, Loaded};
-use aqueduct_fsm::{Code as _, EventId, Word};
-use aqueduct_shards::{Error, Freshness, Route, Shards, Token};
+use aqueduct_fsm::{Code as _, Done, EventId, Group, GroupError, GroupOptions, GroupStats, StartError, Word};
+use aqueduct_runtime::task::{self, Owned};
+use aqueduct_shards::{Error, Freshness, Route, SHARDS, Shards, Token};
+use bytes::Bytes;
 use prost::Message as _;
-use tokio::time::{Instant, sleep};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
-use crate::book::Written;
-use crate::order::{self, Event, State};
+use crate::book::{Written, event_reused};
+use crate::order::{self, Event, Life, State};
 use crate::orders::OrderCache;
 use crate::proto::shop::Order;
 use crate::refuse::Refusal;
 use crate::store::ReadError;
-use attempt::{Attempts, Change, Made};
 use recent::Recent;
+use rows::{NewRow, Rows};
 use tiers::Tiers;
 
-/// How often a change is tried that was certainly not made: another node was faster, or a primary was lost.
-const TRIES: u32 = 4;
-/// The pause after the first try; twice as long after each further one.
-const PAUSE: Duration = Duration::from_millis(20);
-/// How long the outcome of a COMMIT is looked for, also when the caller's deadline has passed.
-const LOOK: Duration = Duration::from_secs(2);
+/// The committer of a shard.
+type Committer = Group<Life, Rows>;
+/// What it answers.
+type Moved = Done<State, Bytes, Token>;
+/// Why it does not.
+type Unmoved = GroupError<State, Arc<Error>>;
 
 /// The orders in the shards.
 #[derive(Debug)]
 pub(crate) struct Sharded {
     pub(crate) shards: Shards,
-    cache: OrderCache,
     /// The second level of the cache, if there is one.
     tiers: Option<Tiers>,
     recent: Recent,
-    attempts: Attempts,
-    counters: Counters,
-}
-
-/// What became of changes.
-#[derive(Debug, Default)]
-struct Counters {
-    created: AtomicU64,
-    moved: AtomicU64,
-    repeated: AtomicU64,
-    retried: AtomicU64,
-    resolved: AtomicU64,
-    unknown: AtomicU64,
-}
-
-/// A snapshot of what became of changes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Stats {
-    pub(crate) created: u64,
-    pub(crate) moved: u64,
-    /// Known event ids.
-    pub(crate) repeated: u64,
-    /// Tries that were made again.
-    pub(crate) retried: u64,
-    /// Commits whose outcome had to be read back, and was.
-    pub(crate) resolved: u64,
-    /// Commits whose outcome could not be read back.
-    pub(crate) unknown: u64,
+    /// By shard.
+    committers: Vec<Committer>,
+    outboxes: Vec<Arc<Notify>>,
 }
 
 impl Sharded {
+    /// With its committers, which end after [`close`](Self::close). `queue` bounds the changes that wait at each; `seed` is another one
+    /// for each process and start.
     pub(crate) fn new(
         shards: Shards,
-        (cache, tiers): (OrderCache, Option<Tiers>),
+        (cache, tiers): (&OrderCache, Option<Tiers>),
         recent: Recent,
-        seed: u64,
-    ) -> Self {
-        Self { shards, cache, tiers, recent, attempts: Attempts::new(seed), counters: Counters::default() }
+        (queue, seed): (usize, u64),
+    ) -> Result<(Self, Vec<Owned>), StartError> {
+        let mut committers = Vec::new();
+        let mut running = Vec::new();
+        let outboxes: Vec<Arc<Notify>> = (0..SHARDS).map(|_| Arc::default()).collect();
+        for (shard, outbox) in (0..SHARDS).zip(&outboxes) {
+            let rows =
+                Rows { shards: shards.clone(), shard, cache: cache.clone(), outbox: Arc::clone(outbox) };
+            let name = format!("orders-{shard}");
+            let options = GroupOptions { name, queue, seed, ..GroupOptions::default() };
+            let (committer, run) = Group::new(rows, &options)?;
+            committers.push(committer);
+            running.push(task::spawn("shop-committer", run).into());
+        }
+        Ok((Self { shards, tiers, recent, committers, outboxes }, running))
     }
 
-    pub(crate) fn stats(&self) -> Stats {
-        let Counters { created, moved, repeated, retried, resolved, unknown } = &self.counters;
-        Stats {
-            created: created.load(Relaxed),
-            moved: moved.load(Relaxed),
-            repeated: repeated.load(Relaxed),
-            retried: retried.load(Relaxed),
-            resolved: resolved.load(Relaxed),
-            unknown: unknown.load(Relaxed),
+    /// Commits what waits, and takes nothing more.
+    pub(crate) async fn close(&self) {
+        for committer in &self.committers {
+            committer.close().await;
         }
     }
 
+    /// The figures of each shard's committer.
+    pub(crate) fn stats(&self) -> Vec<GroupStats> {
+        self.committers.iter().map(Group::stats).collect()
+    }
+
+    /// By shard: told when this process has committed something to its outbox.
+    pub(crate) fn outboxes(&self) -> Vec<Arc<Notify>> {
+        self.outboxes.clone()
+    }
+
     /// Creates an order, which comes without id, status and version.
-    pub(crate) async fn create(
-        &self,
-        id: i64,
-        mut order: Order,
-        deadline: Option<Instant>,
-    ) -> Result<Written, Refusal> {
-        let change = Change::Create { user: order.user_id, body: order.encode_to_vec() };
-        let made = self.change(id, &change, deadline).await?;
-        self.counters.created.fetch_add(1, Relaxed);
+    pub(crate) async fn create(&self, id: i64, mut order: Order) -> Result<Written, Refusal> {
+        let new = NewRow { user: order.user_id, body: order.encode_to_vec() };
+        let created = self.committer(id)?.create(id.cast_unsigned(), new).await;
+        let Moved { state, version, receipt, .. } = created.map_err(|error| refusal(error, id, None))?;
         order.id = id;
-        order::show(&mut order, State::Created.code(), 1);
-        Ok(Written { order, token: made.token })
+        order::show(&mut order, state.code(), version);
+        Ok(Written { order, token: receipt })
     }
 
     /// Applies an event, once for each event id.
@@ -121,72 +106,19 @@ impl Sharded {
         id: i64,
         event: Event,
         event_id: Option<EventId>,
-        deadline: Option<Instant>,
     ) -> Result<Written, Refusal> {
-        let made = self.change(id, &Change::Event { event, event_id }, deadline).await?;
-        let counter = if made.repeated { &self.counters.repeated } else { &self.counters.moved };
-        counter.fetch_add(1, Relaxed);
-        let mut order = decode(id, &made.body)?;
-        order::show(&mut order, made.word.state(), made.word.version());
-        Ok(Written { order, token: made.token })
+        let moved = self.committer(id)?.transition(id.cast_unsigned(), event, event_id).await;
+        let Moved { state, version, extra, receipt, .. } =
+            moved.map_err(|error| refusal(error, id, Some(event)))?;
+        let mut order = decode(id, &extra.unwrap_or_default())?;
+        order::show(&mut order, state.code(), version);
+        Ok(Written { order, token: receipt })
     }
 
-    /// Makes a change, however often it has to be begun.
-    async fn change(&self, id: i64, change: &Change, deadline: Option<Instant>) -> Result<Made, Refusal> {
-        if id < 1 {
-            return Err(Refusal::NotFound(id));
-        }
-        let number = self.attempts.next();
-        let mut pause = PAUSE;
-        for tried in 1.. {
-            let failed = match attempt::make(&self.shards, (id, number), change, deadline).await {
-                Ok(made) => return Ok(self.acknowledge(id, made)),
-                Err(failed) => failed,
-            };
-            let error = match failed {
-                attempt::Failed::Refused(refusal) => return Err(refusal),
-                attempt::Failed::Open(begun, error) => {
-                    // What is cached of it may be old by now, or not; nobody knows the version.
-                    self.cache.fence(&id, 0);
-                    let looked =
-                        attempt::look(&self.shards, (id, number), *begun, Instant::now() + LOOK).await;
-                    match looked {
-                        Ok(Some(made)) => {
-                            self.counters.resolved.fetch_add(1, Relaxed);
-                            return Ok(self.acknowledge(id, made));
-                        }
-                        Ok(None) => {
-                            self.counters.resolved.fetch_add(1, Relaxed);
-                            error
-                        }
-                        Err(why) => {
-                            self.counters.unknown.fetch_add(1, Relaxed);
-                            tracing::warn!(%error, %why, "whether a change was committed is unknown");
-                            return Err(Refusal::unknown());
-                        }
-                    }
-                }
-                attempt::Failed::Unmade(error) => error,
-            };
-            let late = deadline.is_some_and(|deadline| deadline <= Instant::now() + pause);
-            if tried >= TRIES
-                || late
-                || !(error.is_retryable() || matches!(error, Error::Unknown { .. } | Error::Duplicate { .. }))
-            {
-                return Err((&error).into());
-            }
-            tracing::debug!(%error, tried, "a change is tried again");
-            self.counters.retried.fetch_add(1, Relaxed);
-            sleep(pause).await;
-            pause *= 2;
-        }
-        Err(Refusal::unknown())
-    }
-
-    /// Before the caller hears of it, this node's cache has forgotten what was before. The others hear of it from the binlog.
-    fn acknowledge(&self, id: i64, made: Made) -> Made {
-        self.cache.fence(&id, made.word.version());
-        made
+    /// That of the order's shard. No order has an id below 1.
+    fn committer(&self, id: i64) -> Result<&Committer, Refusal> {
+        let shard = Route::of_id(id.cast_unsigned()).shard();
+        self.committers.get(usize::from(shard)).filter(|_| id > 0).ok_or(Refusal::NotFound(id))
     }
 
     /// The order through the second level, and from the primary where that does not have it.
@@ -284,6 +216,28 @@ impl Sharded {
 fn decode(id: i64, body: &[u8]) -> Result<Order, ReadError> {
     let body = Order::decode(body).map_err(|_| ReadError::Damaged(id))?;
     Ok(Order { id, ..body })
+}
+
+fn refusal(error: Unmoved, id: i64, event: Option<Event>) -> Refusal {
+    match error {
+        GroupError::NotFound => Refusal::NotFound(id),
+        GroupError::Illegal { state, version } => match event {
+            Some(event) => Refusal::Illegal { id, state, version, event },
+            None => Refusal::Broken(format!("order {id} was created in {state}")),
+        },
+        GroupError::EventReused { .. } => event_reused(),
+        GroupError::Exists => Refusal::Broken(format!(
+            "there is an order {id}, which was minted just now: give each data folder a worker number of its own"
+        )),
+        GroupError::Damaged { state, version } => Refusal::Broken(format!(
+            "order {id} has the state {state} and the version {version}, which no order has"
+        )),
+        GroupError::Busy => Refusal::Busy("too many changes are waiting for the database"),
+        GroupError::Aborted => Refusal::Aborted,
+        GroupError::Unavailable(error) | GroupError::Refused(error) => error.as_ref().into(),
+        GroupError::Unknown(_) | GroupError::Gone => Refusal::unknown(),
+        GroupError::Closed => Refusal::stopping(),
+    }
 }
 
 impl From<&Error> for Refusal {

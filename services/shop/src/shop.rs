@@ -9,6 +9,7 @@ use aqueduct_bus::Log;
 use aqueduct_cache::Builder;
 use aqueduct_fsm::{Failure, Fsm};
 use aqueduct_ids::{Generator, Lease, LeaseError, LeaseOptions};
+use aqueduct_ids_service::Keeper;
 use aqueduct_runtime::task::{self, Owned};
 use aqueduct_runtime::{clock, drain::Drain};
 use aqueduct_telemetry::health::{Health, OnFailure};
@@ -30,7 +31,7 @@ use crate::proto::shop::Order;
 use crate::server;
 use crate::service::Service;
 use crate::store::{ReadError, Tables, Writer};
-use crate::vitals::{Monitor, Vitals};
+use crate::vitals::{Failed, Monitor, Vitals};
 use crate::watchers::{News, Watchers};
 
 /// How long the start waits for a clock that is behind the ids minted before it. A crash leaves it at most half a second
@@ -49,6 +50,8 @@ pub struct Shop {
     pub(crate) followers: Vec<JoinHandle<()>>,
     /// End with the shop.
     pub(crate) background: Vec<Owned>,
+    /// Of a lease that no job renews.
+    pub(crate) keeper: Option<Keeper>,
     /// Where no store holds it.
     pub(crate) folder: Option<Folder>,
 }
@@ -116,6 +119,7 @@ impl Shop {
             jobs,
             followers,
             background: Vec::new(),
+            keeper: None,
             folder: None,
             orders,
         })
@@ -144,9 +148,9 @@ impl Shop {
         }
     }
 
-    /// Resolves with the reason once the store has failed; never otherwise. From then on nothing is accepted, and the
-    /// process should exit: only a restart reads back what reached the disk.
-    pub async fn failed(&self) -> Failure {
+    /// Resolves with the reason once the store or the lease of the ids has failed; never otherwise. From then on nothing is accepted, and the
+    /// process should exit: only a restart reads back what reached the disk, or takes another lease.
+    pub async fn failed(&self) -> Failed {
         self.orders.monitor.failed().await
     }
 
@@ -171,6 +175,9 @@ impl Shop {
         // The threads wait for the disk, and a failed one may never answer.
         let limit = if committed.is_ok() { Duration::MAX } else { MAX_WAIT };
         drop(tokio::time::timeout(limit, stopped).await);
+        if let Some(keeper) = self.keeper {
+            keeper.stop().await;
+        }
         drop(self.folder);
         committed
     }
@@ -200,7 +207,7 @@ pub(crate) fn lease(options: &Options) -> Result<(Folder, Lease), OpenError> {
 }
 
 /// Renews the lease, and tells whether ids can be minted. What keeps it from being renewed is for `failed`.
-pub(crate) fn renew(
+fn renew(
     lease: Lease,
     monitor: &Arc<Monitor>,
     failed: impl Fn(LeaseError) + Send + 'static,

@@ -6,11 +6,32 @@ use aqueduct_ids::IdError;
 use aqueduct_telemetry::health::Check;
 use tokio::sync::watch;
 
+/// Why a shop is given up. For good: only a restart reads back what really is on disk, or takes another lease.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failed {
+    /// Its store.
+    #[error(transparent)]
+    Store(#[from] Failure),
+    /// Its lease of ids.
+    #[error("no ids can be minted any more: {0}")]
+    Ids(String),
+}
+
+impl Failed {
+    /// What went wrong, in one line.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Store(failure) => failure.reason(),
+            Self::Ids(why) => why,
+        }
+    }
+}
+
 /// The health of a shop at one moment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Vitals {
-    /// Why the store is given up, once it is. For good: only a restart reads back what really is on disk.
-    failed: Option<Failure>,
+    /// Why it is given up, once it is.
+    failed: Option<Failed>,
     /// Why no id can be minted at the moment. Passes by itself.
     unminted: Option<IdError>,
     stopping: bool,
@@ -56,10 +77,11 @@ impl Monitor {
         self.vitals.subscribe()
     }
 
-    /// Gives the store up.
-    pub(crate) fn fail(&self, failure: Failure) {
+    /// Gives the shop up.
+    pub(crate) fn fail(&self, failed: impl Into<Failed>) {
         self.report(|vitals| {
-            vitals.failed = Some(failure);
+            // The first reason stays.
+            vitals.failed.get_or_insert(failed.into());
             true
         });
     }
@@ -77,8 +99,8 @@ impl Monitor {
         self.vitals.send_if_modified(|vitals| !std::mem::replace(&mut vitals.stopping, true));
     }
 
-    /// Resolves with the reason once the store is given up.
-    pub(crate) async fn failed(&self) -> Failure {
+    /// Resolves with the reason once the shop is given up.
+    pub(crate) async fn failed(&self) -> Failed {
         let mut vitals = self.subscribe();
         let failed = vitals.wait_for(|vitals| vitals.failed.is_some()).await;
         match failed.ok().and_then(|vitals| vitals.failed.clone()) {

@@ -1,5 +1,5 @@
 //! What the end-to-end tests and the benchmarks share: the built `aqueduct` binary, scratch folders, free ports,
-//! processes that are started, watched and ended by their pid, real servers (MariaDB, a Redis Cluster, NATS) that are
+//! processes that are started, watched and ended by their pid, real servers (MariaDB, a Redis Cluster, NATS, etcd) that are
 //! started the same way, and a small blocking HTTP/1.1 client.
 //!
 //! Everything here blocks: a test of a whole process has nothing else to do while it waits, and a client without a
@@ -22,6 +22,7 @@
 //! ```
 
 pub mod binary;
+pub mod etcd;
 pub mod http;
 pub mod mariadb;
 pub mod nats;
@@ -62,11 +63,21 @@ pub fn faults() -> u32 {
     positive("AQUEDUCT_FAULTS", 1)
 }
 
+/// How many seeds a test of sagas on real processes runs: `AQUEDUCT_SAGAS` if it is set, as `cargo xtask soak` does, and `usual`
+/// otherwise.
+///
+/// # Panics
+///
+/// As [`rounds`].
+pub fn sagas(usual: u32) -> u32 {
+    positive("AQUEDUCT_SAGAS", usual)
+}
+
 fn positive(variable: &str, usual: u32) -> u32 {
     match std::env::var(variable) {
         Ok(text) => {
             let number = text.parse().ok().filter(|number| *number > 0);
-            number.expect("AQUEDUCT_ROUNDS and AQUEDUCT_FAULTS are positive numbers")
+            number.expect("AQUEDUCT_ROUNDS, AQUEDUCT_FAULTS and AQUEDUCT_SAGAS are positive numbers")
         }
         Err(_) => usual,
     }

@@ -1,4 +1,4 @@
-//! A real server (MariaDB, a Redis node, NATS) in a folder and on a port of its own: ended and started again at the same
+//! A real server (MariaDB, a Redis node, NATS, etcd) in a folder and on a port of its own: ended and started again at the same
 //! place, by its pid.
 
 use std::fmt;

@@ -72,3 +72,52 @@ fn what_is_wrong_with_the_sagas_is_told_at_its_place() {
         &["3:10: `database` is missing", "3:31: unknown key `databse`; did you mean `database`?"],
     );
 }
+
+#[test]
+fn the_lease_of_the_ids_is_with_the_databases_unless_told() {
+    let lease = |text: &str| {
+        let folder = folder(text);
+        read_system(&folder.path().join("c.yaml")).unwrap().ids
+    };
+    let etcd = |prefix: &str| LeaseFile::Etcd {
+        servers: vec![crate::config::Server { host: "e".to_owned(), port: 2379 }],
+        prefix: prefix.to_owned(),
+    };
+    assert_eq!(lease(DATA).lease, LeaseFile::Mysql);
+    assert_eq!(lease(&format!("{DATA}  ids: {{ lease: folder }}\n")).lease, LeaseFile::Folder);
+    assert_eq!(lease("data: { dir: d }\n").lease, LeaseFile::Folder);
+    let told = lease("data: { ids: { etcd: { servers: [\"e:2379\"] }, worker: 7, term: 2s } }\n");
+    let expect =
+        IdsFile { lease: etcd("/aqueduct/ids/"), worker: Some(7), term: std::time::Duration::from_secs(2) };
+    assert_eq!(told, expect);
+    let told = lease(&format!(
+        "{DATA}  ids: {{ lease: etcd, etcd: {{ servers: [\"e:2379\"], prefix: /x/ }}, worker: any }}\n"
+    ));
+    assert_eq!((told.lease, told.worker), (etcd("/x/"), None));
+}
+
+#[test]
+fn what_is_wrong_with_the_lease_of_the_ids_is_told_at_its_place() {
+    let ids = |text: &str| format!("data: {{ ids: {{ {text} }} }}\n");
+    check(ids("lease: mysql"), &["1:24: `lease: mysql` needs the databases in `data.mysql`"]);
+    check(ids("lease: etcd"), &["1:24: `lease: etcd` needs `etcd: { servers: [\"127.0.0.1:2379\"] }`"]);
+    check(ids("lease: redis"), &["1:24: `folder`, `mysql` or `etcd` is wanted here, not `redis`"]);
+    check(ids("lease: folder, etcd: {}"), &["1:38: is not used: `lease` says that the lease is elsewhere"]);
+    check(ids("etcd: {}"), &["1:23: `servers` is missing"]);
+    check(
+        ids("etcd: { servers: [\"e:1\"], prefix: x }"),
+        &["1:52: a prefix ends in `/`, such as `/aqueduct/ids/`; `x` does not"],
+    );
+    check(ids("worker: 128"), &["1:25: `any` or a number from 0 to 127 is wanted here, not `128`"]);
+    check(
+        ids("worker: 5"),
+        &["1:25: is for a lease that is shared: for one in the data folder `shop.worker: 5` is"],
+    );
+    check(ids("term: 1ms"), &["1:23: a duration from 1s to 1h is wanted here, not `1ms`"]);
+    check(
+        format!("{DATA}shop: {{ worker: 3 }}\n"),
+        &[
+            "5:17: is for a lease in the data folder: with one that is shared leave it out, or ask for a number with `data.ids.worker`",
+        ],
+    );
+}

@@ -104,7 +104,9 @@ fn the_documentation_shows_every_key_with_its_default() {
     let text = whole("# Every key of the whole system's file");
     let (absent, options) = absent_keys(text, "system");
     // Those of real servers have a page of their own.
-    assert_eq!(absent, ["data.mysql", "data.redis", "data.bus", "data.cdc", "data.staleness", "saga.mysql"]);
+    let elsewhere =
+        ["data.mysql", "data.redis", "data.bus", "data.cdc", "data.staleness", "data.ids", "saga.mysql"];
+    assert_eq!(absent, elsewhere);
     assert_eq!((options.limits, options.timeouts), (Limits::default(), Timeouts::default()));
     let folder = folder(text);
     let mut system = read_system(&folder.path().join("c.yaml")).unwrap();
@@ -136,13 +138,17 @@ fn the_page_of_the_data_layer_shows_every_key_with_its_default() {
     let problems = Problems::default();
     let root = tree::parse(text, &problems).unwrap();
     let fields = Value::root(&root, &problems).fields("").unwrap();
-    let data = system::read(fields, Source { base: folder.path(), problems: &problems }).data.unwrap();
+    let system = system::read(fields, Source { base: folder.path(), problems: &problems });
+    let data = system.data.unwrap();
+    let default = super::IdsFile { lease: super::LeaseFile::Mysql, ..super::IdsFile::default() };
+    assert_eq!(system.ids, default);
     let absent: Vec<String> =
         problems.absent.borrow().iter().filter(|key| key.starts_with("data.")).cloned().collect();
     let mut problems = problems.into_sorted().into_iter();
     assert!(problems.next().is_none(), "{text}");
-    // Other places for a secret.
-    assert!(absent.iter().all(|key| key.ends_with("password.env")), "{absent:?}");
+    // Other places for a secret and for the lease; the page tells of them.
+    let instead = |key: &String| key.ends_with("password.env") || key == "data.ids.etcd";
+    assert!(absent.iter().all(instead), "{absent:?}");
     assert_eq!((data.staleness, data.bus.replicas), (std::time::Duration::from_secs(1), 1));
     let default = super::super::data::CdcFile::default();
     assert_eq!((data.cdc.here, data.cdc.server_id), (default.here, default.server_id));

@@ -41,6 +41,7 @@ mod masters;
 mod options;
 mod reply;
 mod script;
+mod silence;
 mod slow;
 mod store;
 mod tier;

@@ -57,15 +57,18 @@ impl FileStore {
     }
 }
 
-/// Replaces a file by another content, so that a crash leaves one or the other.
+/// Replaces a file by another content, so that a crash leaves one or the other. One after another in a folder: a reader that
+/// was dropped may still be writing when the next one begins.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = File::open(folder.unwrap_or_else(|| Path::new(".")))?;
+    folder.lock()?;
     let unfinished = path.with_added_extension("new");
     let mut file = File::create(&unfinished)?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+    folder.sync_all()
 }
 
 impl Store for FileStore {
@@ -135,6 +138,21 @@ mod tests {
             assert!(matches!(error, CheckpointError::Corrupt { .. }), "{cut}: {error}");
             assert!(error.to_string().contains("shop.cdc"), "{error}");
         }
+    }
+
+    #[test]
+    fn those_who_save_at_once_do_not_spoil_each_others_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FileStore::new(folder.path().join("shop.cdc"));
+        let positions: Vec<Position> = [1, 22, 333].map(|seq| format!("0-1-{seq}").parse().unwrap()).into();
+        std::thread::scope(|scope| {
+            for position in &positions {
+                scope.spawn(|| (0..50).for_each(|_| store.save(position).unwrap()));
+            }
+            for _ in 0..500 {
+                assert!(store.load().unwrap().is_none_or(|saved| positions.contains(&saved)));
+            }
+        });
     }
 
     #[test]

@@ -276,6 +276,29 @@ impl Checkout {
         self.settle(answer)
     }
 
+    /// Runs several statements without parameters, in one message to the server. Tells of each what [`exec`](Self::exec) does. The
+    /// first that fails is the last.
+    pub(crate) async fn query_all(
+        &mut self,
+        until: Instant,
+        statements: &[String],
+    ) -> Result<Vec<(Vec<Row>, u64)>, Error> {
+        let conn = self.begin()?;
+        let answers = async {
+            let mut answers = Vec::with_capacity(statements.len());
+            let mut result = conn.query_iter(statements.join(";")).await?;
+            for _ in statements {
+                // Before its rows are read: with the last of them it becomes the next statement's answer.
+                let changed = result.affected_rows();
+                answers.push((result.collect().await?, changed));
+            }
+            result.drop_result().await?;
+            Ok(answers)
+        };
+        let answer = timeout_at(until, answers).await;
+        self.settle(answer)
+    }
+
     /// Remembers the session's position. Tells whether it is another than before.
     pub(crate) fn moved_to(&mut self, last_gtid: &str) -> bool {
         let Some(held) = &mut self.held else { return false };

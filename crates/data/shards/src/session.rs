@@ -41,6 +41,24 @@ impl Session {
         answer.inspect_err(|error| self.core.suspect(error))
     }
 
+    /// Runs several statements in one round trip; the server gives each up in time.
+    async fn run_all(
+        &mut self,
+        statements: &[String],
+        within: Duration,
+    ) -> Result<Vec<(Vec<Row>, u64)>, Error> {
+        let begun = Instant::now();
+        let left = within.min(self.deadline.saturating_duration_since(begun));
+        let limited: Option<Vec<_>> = statements.iter().map(|sql| dialect::limited(sql, left)).collect();
+        let Some(limited) = limited else {
+            count(&self.checkout.pool.counters.deadlines);
+            return Err(Error::Deadline { server: self.checkout.pool.name.clone() });
+        };
+        let answer = self.checkout.query_all(self.deadline, &limited).await;
+        self.note(statements.first().map_or("", String::as_str), begun.elapsed());
+        answer.inspect_err(|error| self.core.suspect(error))
+    }
+
     /// Begins or ends a transaction. The server puts no limit to it: a COMMIT that were given up half-way helps nobody.
     async fn plain(&mut self, sql: &str) -> Result<(), Error> {
         let begun = Instant::now();
@@ -133,10 +151,34 @@ pub struct Write {
 }
 
 impl Write {
-    pub(crate) async fn begin(mut session: Session, shard: u8) -> Result<Self, Error> {
+    /// `sql` begins the transaction.
+    pub(crate) async fn begin(mut session: Session, shard: u8, sql: &str) -> Result<Self, Error> {
         session.checkout.in_transaction = true;
-        session.plain("START TRANSACTION").await?;
+        session.plain(sql).await?;
         Ok(Self { session, shard, failed: false })
+    }
+
+    /// Runs several statements in one round trip, in their order: the rows of each, and how many it changed. None has parameters, so
+    /// whatever stands in them must be a number, or written in hexadecimal digits. The server gives each up when it has taken as long as
+    /// `within`.
+    ///
+    /// # Errors
+    /// As [`exec`](Self::exec), of the first that fails; those behind it are not run.
+    pub async fn run_all<T: FromRow>(
+        &mut self,
+        statements: &[String],
+        within: Duration,
+    ) -> Result<Vec<(Vec<T>, u64)>, Error> {
+        self.intact()?;
+        let answer = self.session.run_all(statements, within).await.and_then(|answers| {
+            let name = &self.session.checkout.pool.name;
+            let rows = |(rows, changed): (Vec<Row>, u64)| {
+                let rows: Result<_, _> = rows.into_iter().map(|row| read(name, row)).collect();
+                Ok((rows?, changed))
+            };
+            answers.into_iter().map(rows).collect()
+        });
+        self.judge(answer)
     }
 
     /// Runs a statement and tells how many rows it changed. Its values are parameters.

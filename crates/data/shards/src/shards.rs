@@ -146,7 +146,20 @@ impl Shards {
         let core = &self.0.core;
         let deadline = core.deadline(deadline);
         let checkout = core.primary(core.shard(shard)?, deadline).await?;
-        Write::begin(core.session(checkout, deadline), shard).await
+        Write::begin(core.session(checkout, deadline), shard, "START TRANSACTION").await
+    }
+
+    /// As [`write`](Self::write), at READ COMMITTED: each statement sees what is committed when it begins, so that what is read after a
+    /// wait for a lock is what the lock was waited for. (By default a transaction sees what was committed at its first read.)
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn write_read_committed(&self, shard: u8, deadline: Option<Instant>) -> Result<Write, Error> {
+        const BEGIN: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION";
+        let core = &self.0.core;
+        let deadline = core.deadline(deadline);
+        let checkout = core.primary(core.shard(shard)?, deadline).await?;
+        Write::begin(core.session(checkout, deadline), shard, BEGIN).await
     }
 
     /// Asks every server for its role now, and returns when the answers count. The upkeep does so by itself, every

@@ -11,10 +11,12 @@
 //!   epoch and send the batch again in it. Readers notice by the numbers alone.
 //! - **Readers** have a consumer of their own without acknowledgements, never one of a group. When it is silent for
 //!   too long they make another one, behind the last record that they have; whatever they miss shows in the numbers.
+//! - **Workers** share the records under a name, which is a durable consumer with acknowledgements ([`Worker`]).
 
 mod publisher;
 mod reader;
 mod wire;
+mod worker;
 
 use std::time::Duration;
 
@@ -27,6 +29,7 @@ use tokio::time::timeout;
 
 pub use publisher::Publisher;
 pub use reader::Reader;
+pub use worker::{Job, Worker};
 
 /// Where the stream is, and how it is bounded if it must be created.
 #[derive(Clone)]
@@ -80,6 +83,14 @@ impl Options {
             None => url.rsplit_once('@').map_or(url, |(_, host)| host).to_owned(),
         };
         self.url.split(',').map(without).collect::<Vec<_>>().join(",")
+    }
+
+    fn check_source(&self) -> Result<(), Error> {
+        let fits = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
+        if self.source.is_empty() || !self.source.chars().all(fits) {
+            return Err(Error::Source(self.source.clone()));
+        }
+        Ok(())
     }
 
     fn stream(&self) -> String {
@@ -181,10 +192,7 @@ pub struct Bus {
 impl Bus {
     /// Connects, and creates the stream if there is none.
     pub async fn connect(options: Options) -> Result<Self, Error> {
-        let fits = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
-        if options.source.is_empty() || !options.source.chars().all(fits) {
-            return Err(Error::Source(options.source));
-        }
+        options.check_source()?;
         let unreachable = |message: String| Error::Unreachable { server: options.server(), message };
         let (breaks, broken) = watch::channel(0);
         let servers: Vec<&str> = options.url.split(',').map(str::trim).collect();
@@ -220,6 +228,21 @@ impl Bus {
     /// A reader of everything that is published from now on.
     pub async fn subscribe(&self) -> Result<Reader, Error> {
         Reader::new(self.clone()).await
+    }
+
+    /// One of those that share the records of the source under `name` (letters, digits, `-` and `_`).
+    pub async fn worker(&self, name: &str) -> Result<Worker, Error> {
+        Worker::new(self.clone(), name).await
+    }
+
+    /// The stream of another source at the same server, over the same connection; created if there is none. What is kept of it is kept for
+    /// `max_age`.
+    pub async fn of_source(&self, source: &str, max_age: Duration) -> Result<Self, Error> {
+        let options = Options { source: source.to_owned(), max_age, ..self.options.clone() };
+        options.check_source()?;
+        let bus = Self { options, ..self.clone() };
+        bus.ensure_stream().await?;
+        Ok(bus)
     }
 
     /// Whether the connection stands.

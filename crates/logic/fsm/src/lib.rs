@@ -77,6 +77,8 @@
 //! # }
 //! ```
 //!
+//! A [`Group`] is the same for a database that several processes share: its rows, locked, are the words (`src/group.rs`).
+//!
 //! The feature `fjall` adds the rows of words and events for that embedded store; the README has the example.
 
 mod committer;
@@ -86,6 +88,7 @@ mod event;
 #[cfg(feature = "fjall")]
 pub mod fjall;
 mod fsm;
+mod group;
 mod health;
 #[cfg(all(test, aqueduct_loom))]
 mod loom_models;
@@ -103,6 +106,10 @@ mod word;
 pub use error::{Error, StartError};
 pub use event::{EventId, EventRow};
 pub use fsm::{Applied, Fsm};
+pub use group::{
+    Database, Done, Fault, Found, Group, GroupError, GroupOptions, GroupOutcome, GroupStats, Known, Locking,
+    Row, Step, Transaction, Writes,
+};
 pub use health::Failure;
 pub use machine::{Code, Machine, MachineError, validate};
 pub use options::Options;

@@ -93,19 +93,19 @@ impl Counters {
 }
 
 #[derive(Debug, Default)]
-struct Buckets {
+pub(crate) struct Buckets {
     buckets: [AtomicU64; BUCKETS],
     sum: AtomicU64,
 }
 
 impl Buckets {
-    fn record(&self, value: u64) {
+    pub(crate) fn record(&self, value: u64) {
         let bits = u64::BITS - value.saturating_sub(1).leading_zeros();
         self.buckets[usize::try_from(bits).unwrap_or(BUCKETS).min(BUCKETS - 1)].fetch_add(1, Relaxed);
         self.sum.fetch_add(value, Relaxed);
     }
 
-    fn snapshot(&self) -> Histogram {
+    pub(crate) fn snapshot(&self) -> Histogram {
         Histogram {
             buckets: std::array::from_fn(|i| self.buckets[i].load(Relaxed)),
             sum: self.sum.load(Relaxed),

@@ -4,7 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Why no ID was minted. None of these is a bug of the caller; all but the last two pass by themselves.
+/// Why no ID was minted. None of these is a bug of the caller; all but `TimeExhausted` and `Closed` pass by themselves, unless
+/// a shared lease is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// IDs of this route already reach more than a second past the wall clock: it was set back, or more IDs
@@ -17,6 +18,10 @@ pub enum IdError {
     /// The lease has not reserved this time yet: a renewal is late, or the clock jumped forward.
     #[error("the id lease has not reserved the present time: its renewal is late")]
     NotReserved,
+    /// The term of a shared lease has ended, so that another node may have the worker number by now. A renewal that succeeds
+    /// begins another term.
+    #[error("the term of the id lease has ended: it was not renewed in time")]
+    TermEnded,
     /// The 42 bits of milliseconds since the epoch are used up.
     #[error("the wall clock is past the 139 years that an id can express: check it and the epoch")]
     TimeExhausted,

@@ -4,9 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
+#[cfg(feature = "shared")]
+use crate::clock::Steady;
 use crate::error::IdError;
 use crate::layout::{Id, Layout, Route};
 use crate::sequence::Sequences;
+#[cfg(feature = "shared")]
+use crate::{
+    sequence::Padded,
+    sync::{AtomicU64, Ordering},
+};
 
 /// Mints IDs for as long as its [`Lease`](crate::Lease) is renewed. Clones share their sequences.
 #[derive(Clone, Debug)]
@@ -20,12 +27,55 @@ pub(crate) struct Source {
     pub(crate) epoch_ms: u64,
     pub(crate) clock: Clock,
     pub(crate) sequences: Sequences,
+    /// Until when the worker number is this node's, where others may get it.
+    #[cfg(feature = "shared")]
+    pub(crate) term: Option<Term>,
+}
+
+/// The time for which a shared lease was granted. It is read with every ID, because a process that was paused for longer than
+/// that must not go on as if nothing had happened, and no task or thread is sure to run before the one that mints.
+#[cfg(feature = "shared")]
+#[derive(Debug)]
+pub(crate) struct Term {
+    steady: Steady,
+    /// In ms of the steady clock. Alone in its cache lines: every ID reads it.
+    ends: Padded,
+}
+
+#[cfg(feature = "shared")]
+impl Term {
+    /// One that has ended already.
+    pub(crate) fn new(steady: Steady) -> Self {
+        Self { steady, ends: Padded(AtomicU64::new(0)) }
+    }
+
+    pub(crate) fn steady_ms(&self) -> u64 {
+        self.steady.ms()
+    }
+
+    /// Until `ends`, in ms of the steady clock.
+    pub(crate) fn set(&self, ends: u64) {
+        self.ends.0.store(ends, Ordering::Release);
+    }
+
+    fn check(&self) -> Result<(), IdError> {
+        if self.steady.ms() < self.ends.0.load(Ordering::Acquire) { Ok(()) } else { Err(IdError::TermEnded) }
+    }
 }
 
 impl Source {
     /// The wall clock, in ms since the epoch.
     pub(crate) fn now(&self) -> i64 {
         self.clock.since(self.epoch_ms)
+    }
+
+    /// Always, under a lease that is no shared one.
+    fn in_term(&self) -> Result<(), IdError> {
+        #[cfg(feature = "shared")]
+        if let Some(term) = &self.term {
+            return term.check();
+        }
+        Ok(())
     }
 }
 
@@ -40,10 +90,13 @@ impl Generator {
     /// borrows from the next, up to one second ahead of the wall clock.
     ///
     /// # Errors
-    /// [`IdError`]; nothing is used up by a refusal.
+    /// [`IdError`]; nothing is used up by a refusal, but for that of `TermEnded`.
     pub fn next_id(&self, route: Route) -> Result<Id, IdError> {
         let source = &*self.0;
         let stamp = source.sequences.next(route, source.now())?;
+        // Afterwards: a thread may be stopped between any two instructions, and an ID that was taken before the term's end
+        // is this node's whenever it is used.
+        source.in_term()?;
         Ok(source.layout.encode(stamp, route, source.worker))
     }
 
@@ -52,6 +105,7 @@ impl Generator {
     /// # Errors
     /// What the worst route would answer.
     pub fn ready(&self) -> Result<(), IdError> {
+        self.0.in_term()?;
         self.0.sequences.ready(self.0.now())
     }
 
@@ -61,13 +115,21 @@ impl Generator {
     pub fn ready_in(&self) -> Duration {
         match self.ready() {
             Err(IdError::ClockBehind { by }) => by,
-            Ok(()) | Err(IdError::NotReserved | IdError::TimeExhausted | IdError::Closed) => Duration::ZERO,
+            Ok(())
+            | Err(IdError::NotReserved | IdError::TermEnded | IdError::TimeExhausted | IdError::Closed) => {
+                Duration::ZERO
+            }
         }
     }
 
     /// The layout of the IDs, to decode them.
     pub fn layout(&self) -> Layout {
         self.0.layout
+    }
+
+    /// The worker number in the IDs.
+    pub fn worker(&self) -> u16 {
+        self.0.worker
     }
 
     /// The instant that IDs count from, in ms of Unix time.

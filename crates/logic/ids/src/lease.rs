@@ -72,7 +72,15 @@ impl Lease {
         let lock = lock(dir.as_ref())?;
         let file = MarkFile::open(dir.as_ref(), Identity { layout, worker, epoch_ms })?;
         let sequences = Sequences::new(layout.sequence_bits(), file.mark());
-        let source = Arc::new(Source { layout, worker, epoch_ms, clock, sequences });
+        let source = Arc::new(Source {
+            layout,
+            worker,
+            epoch_ms,
+            clock,
+            sequences,
+            #[cfg(feature = "shared")]
+            term: None,
+        });
         let mut lease = Self { source, file, _lock: lock };
         lease.renew()?;
         let wait = lease.generator().ready_in();

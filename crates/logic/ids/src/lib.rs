@@ -26,6 +26,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! A fleet takes its worker numbers from a register that all nodes reach: the module `shared`, with the feature `mysql` or `etcd`.
+//!
 //! The crate spawns nothing, blocks only in [`Lease`], and reads time through the [`Clock`] it is given.
 
 mod clock;
@@ -34,9 +36,13 @@ mod generator;
 mod layout;
 mod lease;
 mod sequence;
+#[cfg(feature = "shared")]
+pub mod shared;
 mod sync;
 
 pub use clock::Clock;
+#[cfg(feature = "shared")]
+pub use clock::Steady;
 pub use error::{IdError, LeaseError};
 pub use generator::Generator;
 pub use layout::{Id, Layout, Parts, Route};

@@ -17,7 +17,7 @@ const SEALED: u64 = u64::MAX;
 /// Two cache lines, since x86 prefetches them in pairs: routes must not slow each other down.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Padded(AtomicU64);
+pub(crate) struct Padded(pub(crate) AtomicU64);
 
 /// A stamp is `time << S | sequence`; each route holds the least one it has not given out.
 #[derive(Debug)]

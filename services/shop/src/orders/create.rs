@@ -29,7 +29,7 @@ pub(crate) async fn handle(
     let id = mint(orders, route).await.map_err(unminted)?;
     let CreateOrderRequest { user_id, items, note } = request;
     let order = Order { user_id, items, note, total_cents, ..Order::default() };
-    let written = orders.book.create(id.as_i64(), order, caller.deadline()).await?;
+    let written = orders.book.create(id.as_i64(), order).await?;
     Ok(caller.answer_to_write(written))
 }
 
@@ -47,7 +47,7 @@ fn unminted(error: IdError) -> Refusal {
     let retry_after = match error {
         IdError::ClockBehind { by } => by,
         IdError::NotReserved => Duration::from_millis(500),
-        IdError::TimeExhausted | IdError::Closed => Duration::from_secs(1),
+        IdError::TermEnded | IdError::TimeExhausted | IdError::Closed => Duration::from_secs(1),
     };
     Refusal::Unavailable { why: error.to_string(), retry_after }
 }

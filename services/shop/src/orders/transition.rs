@@ -23,6 +23,6 @@ pub(crate) async fn handle(
             Some(EventId::new(text).ok_or_else(|| validate::invalid("eventId", "must be at most 64 bytes"))?)
         }
     };
-    let written = orders.book.transition(id, event, event_id, caller.deadline()).await?;
+    let written = orders.book.transition(id, event, event_id).await?;
     Ok(caller.answer_to_write(written))
 }

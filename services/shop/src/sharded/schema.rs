@@ -5,13 +5,14 @@ use aqueduct_shards::{Migration, Needed};
 /// Never changed once released; a change is another step.
 ///
 /// `orders_NN.body` is `shop.v1.Order` without what the other columns say. `order_events_NN` keeps each change once: by its version,
-/// which is what decides between two nodes, and by its event id, which makes a repeated call harmless. `attempt` tells who made
-/// it.
-pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "orders",
-    statements: &[
-        "CREATE TABLE IF NOT EXISTS orders_{table} (
+/// and by its event id, which makes a repeated call harmless and tells whether a commit was made whose reply was lost. `order_outbox`
+/// holds what is not on the bus yet, and `order_relay` who brings it there.
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "orders",
+        statements: &[
+            "CREATE TABLE IF NOT EXISTS orders_{table} (
             id BIGINT UNSIGNED NOT NULL PRIMARY KEY,
             user_id BIGINT NOT NULL,
             state TINYINT UNSIGNED NOT NULL,
@@ -19,7 +20,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
             body BLOB NOT NULL,
             KEY by_user (user_id, id)
         ) ENGINE = InnoDB",
-        "CREATE TABLE IF NOT EXISTS order_events_{table} (
+            "CREATE TABLE IF NOT EXISTS order_events_{table} (
             id BIGINT UNSIGNED NOT NULL,
             version BIGINT UNSIGNED NOT NULL,
             state TINYINT UNSIGNED NOT NULL,
@@ -29,19 +30,38 @@ pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
             PRIMARY KEY (id, version),
             UNIQUE KEY by_event (id, event_id)
         ) ENGINE = InnoDB",
-        "CREATE TABLE IF NOT EXISTS aqueduct_heartbeat (
+            "CREATE TABLE IF NOT EXISTS aqueduct_heartbeat (
             instance BIGINT UNSIGNED NOT NULL PRIMARY KEY,
             beat BIGINT UNSIGNED NOT NULL
         ) ENGINE = InnoDB",
-    ],
-}];
+        ],
+    },
+    Migration {
+        version: 2,
+        name: "outbox",
+        statements: &[
+            "CREATE TABLE IF NOT EXISTS order_outbox (
+            seq BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+            id BIGINT UNSIGNED NOT NULL,
+            version BIGINT UNSIGNED NOT NULL,
+            state TINYINT UNSIGNED NOT NULL
+        ) ENGINE = InnoDB",
+            "CREATE TABLE IF NOT EXISTS order_relay (
+            name VARCHAR(32) CHARACTER SET ascii NOT NULL PRIMARY KEY,
+            holder BIGINT UNSIGNED NOT NULL,
+            until DATETIME(3) NOT NULL
+        ) ENGINE = InnoDB",
+            // Every event has an id now.
+            "ALTER TABLE order_events_{table} DROP COLUMN IF EXISTS attempt",
+        ],
+    },
+];
 
 /// What this program reads and writes. A migration that was run may have been undone by hand since.
 pub(crate) const NEEDED: &[Needed] = &[
     Needed { table: "orders_{table}", columns: &["id", "user_id", "state", "version", "body"] },
-    Needed {
-        table: "order_events_{table}",
-        columns: &["id", "version", "state", "event", "event_id", "attempt"],
-    },
+    Needed { table: "order_events_{table}", columns: &["id", "version", "state", "event", "event_id"] },
+    Needed { table: "order_outbox", columns: &["seq", "id", "version", "state"] },
+    Needed { table: "order_relay", columns: &["name", "holder", "until"] },
     Needed { table: "aqueduct_heartbeat", columns: &["instance", "beat"] },
 ];

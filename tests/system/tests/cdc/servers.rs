@@ -109,7 +109,10 @@ pub(crate) struct Follower {
 
 impl Follower {
     pub(crate) async fn next(&mut self) -> Transaction {
-        timeout(within(30), self.receiver.recv()).await.expect("a transaction in time").unwrap()
+        match timeout(within(30), self.receiver.recv()).await.expect("a transaction in time") {
+            Some(transaction) => transaction,
+            None => panic!("the reader ended: {:?}", (&mut self.task).await),
+        }
     }
 
     /// The only bump of the next transaction, which has no changes.

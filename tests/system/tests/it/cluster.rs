@@ -1,6 +1,8 @@
 //! `aqueduct up` on real servers: MariaDB with a replica, a Redis Cluster, NATS.
 
+mod events;
 mod flow;
+mod proxy;
 mod servers;
 
 use std::fmt::Write as _;
@@ -43,9 +45,14 @@ impl Below {
 
     /// The section `data`, and `more` before it.
     fn yaml(&self, more: &str) -> String {
+        self.yaml_at(more, &[self.primary.port(), self.replica.port()])
+    }
+
+    /// With other ports of the databases.
+    fn yaml_at(&self, more: &str, ports: &[u16]) -> String {
         let mut text = format!("{more}\ndata:\n  mysql:\n    user: root\n    shards:\n");
-        let servers =
-            format!("[\"127.0.0.1:{}\", \"127.0.0.1:{}\"]", self.primary.port(), self.replica.port());
+        let servers: Vec<String> = ports.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
+        let servers = format!("[{}]", servers.join(", "));
         for shard in 0..4 {
             writeln!(text, "      - {{ database: shop_{shard}, servers: {servers} }}").unwrap();
         }
@@ -54,6 +61,20 @@ impl Below {
         writeln!(text, "  redis: {{ nodes: [{}] }}", nodes.join(", ")).unwrap();
         writeln!(text, "  bus: {{ servers: [\"127.0.0.1:{}\"] }}", self.nats.port()).unwrap();
         text
+    }
+
+    /// What happened to an order, oldest first: version, state and event.
+    fn history(&self, id: i64) -> Vec<(u64, u64, u64)> {
+        let (database, table) = table_of(id);
+        let sql = format!(
+            "SELECT version, state, event FROM {database}.order_events_{table} WHERE id = {id} ORDER BY version"
+        );
+        let rows = self.primary.sql(&sql).unwrap();
+        let row = |line: &str| {
+            let numbers: Vec<u64> = line.split('\t').map(|number| number.parse().unwrap()).collect();
+            (numbers[0], numbers[1], numbers[2])
+        };
+        rows.lines().map(row).collect()
     }
 
     /// Everything but the system itself is gone at once.
@@ -76,6 +97,11 @@ impl Below {
         }
         self.redis.form().unwrap();
     }
+}
+
+/// The database and the number of the table that an order is in.
+fn table_of(id: i64) -> (String, String) {
+    (format!("shop_{}", id >> 19 & 3), format!("{:02}", id >> 15 & 15))
 }
 
 /// `/healthz`: its HTTP status and content.

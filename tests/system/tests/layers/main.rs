@@ -1,6 +1,7 @@
-//! The dependency rules of `ARCHITECTURE.md`, checked on the workspace as cargo sees it.
+//! The dependency rules of `ARCHITECTURE.md`, checked on the workspace as cargo sees it; and that services hold no global state.
 
 mod rules;
+mod state;
 
 use std::collections::BTreeSet;
 

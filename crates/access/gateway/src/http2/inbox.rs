@@ -7,12 +7,18 @@ use bytes::Bytes;
 
 use super::STREAM_WINDOW;
 use super::error::Error;
-use super::frame::Reason;
+use super::frame::{LONGEST, Reason};
 use super::reader::Reader;
 
 /// Pieces of a body up to this length are put together behind others that nobody has read yet, so that neither many small frames
 /// nor the buffers that they were read into cost more memory than a window. The first that waits, and what is longer, is not copied.
 const SMALL: usize = 1 << 10;
+
+/// Room for small pieces behind the first.
+const FEW: usize = 2 << 10;
+
+/// Small pieces are put together up to the length of a frame.
+const FRAME: usize = LONGEST;
 
 /// Up to this length a copy is cheaper than a share of the buffer.
 const TINY: usize = 256;
@@ -93,9 +99,19 @@ impl Inbox {
     }
 
     fn small(&mut self, data: &[u8]) {
-        if self.tail.is_empty() {
-            // Exactly as much as is needed: nearly always it is the only one.
-            self.tail.reserve_exact(data.len());
+        let length = self.tail.len() + data.len();
+        if length > self.tail.capacity() {
+            match self.tail.capacity() {
+                // Exactly as much as is needed: nearly always it is the only one.
+                0 => self.tail.reserve_exact(data.len()),
+                _ if length > FRAME => {
+                    let full = std::mem::replace(&mut self.tail, Vec::with_capacity(FRAME));
+                    self.body.push_back(full.into());
+                }
+                // Of a stream of messages, which would be moved at each doubling.
+                room if room < FEW => self.tail.reserve_exact(FEW - self.tail.len()),
+                _ => self.tail.reserve_exact(FRAME - self.tail.len()),
+            }
         }
         self.tail.extend_from_slice(data);
     }
@@ -164,5 +180,37 @@ impl Inbox {
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FRAME, Inbox};
+
+    #[test]
+    fn small_pieces_become_frames_and_stay_in_order() {
+        let mut inbox = Inbox::default();
+        let message = |number: u8| [number; 250];
+        (0..1000_u32).for_each(|number| inbox.small(&message(number.to_le_bytes()[0])));
+        let kept = inbox.tail.capacity() + inbox.body.iter().map(bytes::Bytes::len).sum::<usize>();
+        assert!(kept < 250 * 1000 + FRAME, "{kept} bytes are kept");
+        let mut read = Vec::new();
+        let mut pieces = 0;
+        while let Some(piece) = inbox.piece() {
+            assert!(piece.len() <= FRAME);
+            read.extend_from_slice(&piece);
+            pieces += 1;
+        }
+        let sent = (0..1000_u32).flat_map(|number| message(number.to_le_bytes()[0]));
+        assert!(read == sent.collect::<Vec<_>>());
+        assert!(pieces <= 250 * 1000 / FRAME + 1, "{pieces}");
+        assert!(inbox.is_empty());
+    }
+
+    #[test]
+    fn the_only_piece_takes_no_more_than_it_is_long() {
+        let mut inbox = Inbox::default();
+        inbox.small(&[7; 100]);
+        assert_eq!(inbox.tail.capacity(), 100);
     }
 }

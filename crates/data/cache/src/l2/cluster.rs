@@ -1,19 +1,15 @@
 //! A Redis Cluster as the back end, by redis-rs.
 
-use std::sync::{Arc, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind};
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use super::{Backend, Call, Error, Options, Script, Value};
-
-/// Without any answer for so long, and to so many commands, the client is taken to be stuck: redis-rs can go on for minutes asking a
-/// node that does not answer any more, after a failover. A fresh one learns what the cluster is like now.
-const STUCK: (Duration, u32) = (Duration::from_secs(2), 8);
+use super::silence::Silence;
+use super::{Backend, Call, Error, Options, Script, Value, key};
 
 /// Connections to a Redis Cluster, one a node; clones share them.
 #[derive(Clone)]
@@ -27,8 +23,7 @@ struct Shared {
     client: RwLock<ClusterConnection>,
     /// Held by who replaces the client.
     replacing: Mutex<()>,
-    /// Commands since the last answer: when the first began, and how many.
-    unanswered: std::sync::Mutex<Option<(Instant, u32)>>,
+    silence: Silence,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -54,28 +49,19 @@ impl Cluster {
             options: options.clone(),
             client: RwLock::new(connection),
             replacing: Mutex::default(),
-            unanswered: std::sync::Mutex::default(),
+            silence: Silence::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    fn unanswered(&self) -> MutexGuard<'_, Option<(Instant, u32)>> {
-        self.shared.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a fresh client if the old one is stuck. One caller at a time; the others go on with what there is.
-    async fn replace_if_stuck(&self) {
-        let (long, many) = STUCK;
-        let is_stuck =
-            self.unanswered().is_some_and(|(since, count)| count >= many && since.elapsed() >= long);
-        let Some(_replacing) = is_stuck.then(|| self.shared.replacing.try_lock().ok()).flatten() else {
-            return;
-        };
+    /// Takes a fresh client. One caller at a time; the others go on with what there is.
+    async fn replace(&self) {
+        let Ok(_replacing) = self.shared.replacing.try_lock() else { return };
         match Box::pin(connect(&self.shared.nodes, &self.shared.options)).await {
             Ok(connection) => {
-                tracing::warn!("no node of the Redis Cluster has answered for long: connected anew");
+                tracing::warn!("a part of the Redis Cluster has not answered for long: connected anew");
                 *self.shared.client.write().unwrap_or_else(PoisonError::into_inner) = connection;
-                *self.unanswered() = None;
+                self.shared.silence.forget();
             }
             Err(error) => tracing::debug!(%error, "connecting anew to the Redis Cluster"),
         }
@@ -103,8 +89,11 @@ impl Backend for Cluster {
     /// Asks by the script's hash, and with its text when the node does not know it. `SCRIPT LOAD`, as redis-rs would do it,
     /// goes to all nodes, and fails while one of them is down.
     async fn run(&self, script: &Script, calls: &[Call]) -> Result<Vec<Value>, Error> {
-        self.replace_if_stuck().await;
-        self.unanswered().get_or_insert_with(|| (Instant::now(), 0)).1 += 1;
+        let asked = calls.first().and_then(|call| call.keys.first());
+        let part = asked.map_or(0, |name| key::part(name));
+        if self.shared.silence.begin(part) {
+            self.replace().await;
+        }
         let answer = match self.ask(script, calls, true).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 self.ask(script, calls, false).await
@@ -112,7 +101,7 @@ impl Backend for Cluster {
             other => other,
         };
         let values = answer.map_err(|error| failed(script.name, error))?;
-        *self.unanswered() = None;
+        self.shared.silence.heard(part);
         values.into_iter().map(|value| read(value).ok_or(Error::Reply(script.name))).collect()
     }
 }

@@ -69,18 +69,35 @@ impl Key {
 
     /// Its slot in a cluster.
     pub fn slot(&self) -> u16 {
-        // CRC16/XMODEM, as the cluster's specification says. The name has no hash tag.
-        let crc = self.name.bytes().fold(0, |crc: u16, byte| {
-            (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
-                if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
-            })
-        });
-        crc % 16384
+        slot(&self.name)
+    }
+
+    /// Its part of the cluster.
+    pub(super) fn part(&self) -> usize {
+        part(&self.name)
     }
 
     pub(crate) fn epoch_digits(&self) -> String {
         format!("{:020}", self.epoch)
     }
+}
+
+/// CRC16/XMODEM, as the cluster's specification says, of a name without a hash tag.
+fn slot(name: &str) -> u16 {
+    let crc = name.bytes().fold(0, |crc: u16, byte| {
+        (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
+            if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
+        })
+    });
+    crc % 16384
+}
+
+/// Parts of the cluster whose failures are remembered apart: 256 slots each. Masters serve ranges.
+pub(super) const PARTS: usize = 64;
+
+/// The part that a key's name belongs to.
+pub(super) fn part(name: &str) -> usize {
+    usize::from(slot(name)) * PARTS / 16384
 }
 
 #[cfg(test)]

@@ -6,11 +6,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
+use super::key::PARTS;
 use super::{Backend, Error, Key, Store, Value};
 use crate::Stamp;
-
-/// Parts of the cluster that are asked: 256 slots each. Masters serve ranges.
-const PARTS: u16 = 64;
 
 /// How often all parts are asked. In between, one part of each master that is known.
 const ALL: Duration = Duration::from_secs(2);
@@ -33,11 +31,10 @@ struct Known {
 
 impl Probes {
     pub(super) fn new() -> Self {
-        let width = 16384 / PARTS;
         let part = |part| {
             (0..1_u32 << 20)
                 .filter_map(|number| Key::new("aqueduct", &format!("master-{number}")).ok())
-                .find(|key| key.slot() / width == part)
+                .find(|key| key.part() == part)
         };
         Self { keys: (0..PARTS).filter_map(part).collect(), known: Mutex::default() }
     }

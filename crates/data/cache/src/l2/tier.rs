@@ -10,6 +10,7 @@ pub use error::TierError;
 pub use options::{Mode, TierOptions};
 pub use stats::TierStats;
 
+use super::key::PARTS;
 use super::script::Mutation;
 use super::{Backend, Cluster, Codec, Entry, Epochs, Error, Found, Key, Leased, Store};
 use crate::watermarks::Level2;
@@ -29,9 +30,6 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, sleep, timeout},
 };
-
-/// Parts of the cluster whose failures are remembered apart: 256 slots each. Masters serve ranges.
-const PARTS: usize = 64;
 
 /// Waiting for another's load: from the first pause, each is twice as long up to the last.
 const POLL: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(50)];

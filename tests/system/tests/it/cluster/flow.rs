@@ -37,7 +37,7 @@ pub(crate) struct Instances {
 impl Instances {
     pub(crate) fn start(name: &str, below: &Below, count: usize) -> Self {
         let site = |number: usize| {
-            let yaml = below.yaml(&format!("shop: {{ worker: {number}, cache_soft: 5s }}"));
+            let yaml = below.yaml("shop: { cache_soft: 5s }");
             let capture = if number == 0 { "" } else { "  cdc: { here: false }\n" };
             Site::with_config(&format!("{name}-{number}"), &(yaml + capture))
         };

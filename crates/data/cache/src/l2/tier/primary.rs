@@ -1,6 +1,6 @@
 //! Reading the primary until it has what is known, and filling in what it said.
 
-use super::{Inner, Mode, PARTS, TierError};
+use super::{Inner, Mode, TierError};
 use crate::l2::{Backend, Entry, Filled, Key, Refused, Token};
 use crate::{AsOf, Loaded, Stamp, stats::count};
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(super) struct Read<F> {
 impl<F> Read<F> {
     /// Which part of the cluster has the key.
     pub(super) fn part(&self) -> Option<usize> {
-        self.key.as_ref().map(|key| usize::from(key.slot()) * PARTS / 16384)
+        self.key.as_ref().map(Key::part)
     }
 }
 
