@@ -2,7 +2,7 @@
 //!
 //! A [`Server`] answers clients and operators about a [`Coordinator`](aqueduct_saga::Coordinator), and a [`Caller`] carries that one's
 //! calls to the participants. What the engine promises is in `aqueduct-saga`; here is the contract around it, of which
-//! `docs/operating.md` tells.
+//! `docs/saga.md` tells.
 //!
 //! The way of a submission: `server` → `http` or `grpc` → `submission` (what it must look like) → `app`; the way of a call: `call`.
 
