@@ -90,7 +90,10 @@ struct Wish {
 
 impl Wish {
     fn of(call: &Call) -> Self {
-        let json: Value = serde_json::from_slice(&call.payload).unwrap();
+        // What follows is there to be carried, and more than a double can hold.
+        let text = str::from_utf8(&call.payload).unwrap();
+        let (asked, _) = text.split_once(",\"exact\"").unwrap();
+        let json: Value = serde_json::from_str(&format!("{asked}}}")).unwrap();
         let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
         Self { what: text("do"), account: text("account"), cents: json["cents"].as_i64().unwrap_or(0) }
     }
