@@ -88,7 +88,7 @@ fn who_stood_still_past_its_lease_writes_and_sends_nothing() {
     for (step, deadline, end) in [
         ("debit", short, "COMPENSATED"),
         ("debit", long, "COMPLETED"),
-        ("credit", short, "COMPLETED"),
+        ("credit", long, "COMPLETED"),
         ("note", long, "COMPLETED"),
     ] {
         let id = format!("z-{step}-{}", deadline.as_secs());
