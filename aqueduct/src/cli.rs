@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use aqueduct_shop::Side;
 use aqueduct_telemetry::access::Target;
 use aqueduct_telemetry::log::{LogFormat, LogOptions};
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::address_text;
+use crate::config::{address_text, host_and_port};
 use crate::failure::Failure;
 
 const STYLES: Styles = Styles::styled()
@@ -41,7 +42,7 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Runs the edge alone, in front of gRPC services in any language
     Gateway(GatewayArgs),
-    /// Runs the order service alone (gRPC), on its embedded store
+    /// Runs the services alone (gRPC), on their embedded stores, or one participant of transfers
     Serve(ServeArgs),
     /// Tells the changes of MariaDB to the caches: reads its binlog, writes to NATS and to Redis
     Cdc(CdcArgs),
@@ -137,6 +138,8 @@ pub(crate) struct GatewayArgs {
 Examples:
   aqueduct serve
   aqueduct serve --data /var/lib/aqueduct --listen 0.0.0.0:50051 --admin 127.0.0.1:9901
+  aqueduct serve --accounts b --data b --listen 127.0.0.1:50062     one participant of transfers,
+  aqueduct serve --participant-b 127.0.0.1:50062                    and the services that use it
 
 The admin server is off unless asked for, so that a gateway beside it finds 127.0.0.1:9900 free.")]
 pub(crate) struct ServeArgs {
@@ -146,8 +149,22 @@ pub(crate) struct ServeArgs {
     /// Where the services listen (gRPC)
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:50051", value_parser = address_text)]
     pub(crate) listen: SocketAddr,
+    /// Serves the accounts of one participant of transfers, `a` or `b`, and nothing else
+    #[arg(long, value_name = "NAME", value_parser = side, conflicts_with_all = ["participant_a", "participant_b"])]
+    pub(crate) accounts: Option<Side>,
+    /// Where the accounts of participant `a` are served (gRPC) [default: in this process]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
+    pub(crate) participant_a: Option<String>,
+    /// Where the accounts of participant `b` are served (gRPC) [default: in this process]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
+    pub(crate) participant_b: Option<String>,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
+}
+
+fn side(text: &str) -> Result<Side, String> {
+    let side = Side::ALL.into_iter().find(|side| side.as_str() == text);
+    side.ok_or_else(|| "`a` or `b` is wanted".to_owned())
 }
 
 /// Flags of `cdc`.

@@ -16,6 +16,7 @@ mod failure;
 mod gateway;
 mod notify;
 mod openapi;
+mod participant;
 mod process;
 mod reload;
 mod serve;

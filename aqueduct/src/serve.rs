@@ -1,4 +1,4 @@
-//! `aqueduct serve`: the order service alone.
+//! `aqueduct serve`: the services alone, or one participant of transfers.
 
 use std::time::Duration;
 
@@ -7,20 +7,25 @@ use aqueduct_shop::Options;
 use crate::admin::{Admin, Facts, Serving};
 use crate::cli::ServeArgs;
 use crate::failure::Failure;
+use crate::participant;
 use crate::process::{self, Process, stop_in_order};
 use crate::services::Services;
 
 /// How long a drain waits for calls in flight.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs until a signal, or until the store fails.
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
-    process::run(|process| serve(args, process))
+    match args.accounts {
+        None => process::run(|process| serve(args, process)),
+        Some(side) => process::run(|process| participant::serve(args, side, process)),
+    }
 }
 
 async fn serve(args: &ServeArgs, process: Process) -> Result<(), Failure> {
     let mut signals = process::signals()?;
-    let options = Options { data_dir: args.data.clone(), ..Options::default() };
+    let participants = [args.participant_a.clone(), args.participant_b.clone()];
+    let options = Options { data_dir: args.data.clone(), participants, ..Options::default() };
     let mut services = Services::start(options, None, (args.listen, "--listen"), &process).await?;
     let admin = match Admin::bind(args.admin.or(None), None) {
         Ok(admin) => admin,

@@ -2,6 +2,7 @@
 //! built in.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use aqueduct_gateway::{Descriptors, Listen, Options, Probes, Problem, Route, Upstream};
 use aqueduct_shop::proto::DESCRIPTOR_SET;
@@ -11,10 +12,13 @@ use super::data::{self, DataFile};
 use super::edge::{self, AccessLogFile, beside, positive};
 use super::gateway::{ADMIN, validate};
 use super::report::Problems;
-use super::value::Fields;
+use super::value::{Fields, Value};
 
 /// The sections; their presence tells that a file is for the whole system.
 pub(super) const SECTIONS: [&str; 4] = ["gateway", "shop", "data", "admin"];
+
+/// What clients may call.
+const SERVICES: [&str; 3] = ["shop.v1.OrderService", "shop.v1.AccountService", "shop.v1.TransferService"];
 
 const GIB: usize = 1 << 30;
 
@@ -62,7 +66,7 @@ impl SystemFile {
         Options {
             descriptors: vec![Descriptors::set(name(), DESCRIPTOR_SET)],
             upstreams: [(name(), upstream)].into(),
-            routes: vec![Route::new("shop.v1.OrderService", name())],
+            routes: SERVICES.iter().map(|service| Route::new(*service, name())).collect(),
             ..self.edge.clone()
         }
     }
@@ -88,7 +92,8 @@ impl SystemFile {
         let of_data = |shop: &aqueduct_shop::Options| (shop.data_dir.clone(), shop.store_cache_bytes);
         let of_shop = |shop: &aqueduct_shop::Options| {
             let times = (shop.cache_soft, shop.cache_hard);
-            (shop.worker, shop.cache_bytes, times, shop.queue, shop.max_watches)
+            let bank = (shop.participants.clone(), shop.transfers_kept);
+            (shop.worker, shop.cache_bytes, times, shop.queue, shop.max_watches, bank)
         };
         let changed = [
             ("gateway.access_log", self.access_log != wanted.access_log),
@@ -157,4 +162,20 @@ fn shop(fields: &mut Fields<'_>, system: &mut SystemFile, problems: &Problems) {
     }
     fields.set("queue", &mut shop.queue, |value| value.integer(1..=1 << 20));
     fields.set("max_watches", &mut shop.max_watches, |value| value.integer(0..=1_000_000));
+    fields.set("transfers_kept", &mut shop.transfers_kept, |value| {
+        value.duration(Duration::from_hours(1)..=Duration::from_hours(10 * 365 * 24))
+    });
+    let Some(mut section) = fields.get("accounts").and_then(|value| value.fields("{ a: here, b: here }"))
+    else {
+        return;
+    };
+    let [a, b] = &mut shop.participants;
+    section.set("a", a, participant);
+    section.set("b", b, participant);
+    section.finish();
+}
+
+/// `here`, or the address of a process of its own.
+fn participant(value: &Value<'_>) -> Option<Option<String>> {
+    value.parsed(|text| if text == "here" { Ok(None) } else { edge::host_and_port(text).map(Some) })
 }

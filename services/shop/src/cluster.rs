@@ -141,8 +141,7 @@ impl Shop {
         };
         let store = level2.as_ref().map(|(store, _)| store.clone());
         let tiers = level2.map(tiers).transpose()?;
-        let orders = shards.clone();
-        let recent = Recent::new(delta);
+        let (orders, recent) = (shards.clone(), Recent::new(delta));
         let sharded = Sharded::new(shards, (cache.clone(), tiers), recent.clone(), instance);
         let asked = checks::Asked { shards: orders.clone(), store, watermarks: watermarks.clone(), bus };
         let mut background = checks::start(asked, health, options.cache_hard);
@@ -188,6 +187,7 @@ impl Shop {
             followers: Vec::new(),
             background,
             folder: Some(folder),
+            bank: None,
             orders,
         })
     }
