@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use aqueduct_shop::Side;
 use aqueduct_telemetry::access::Target;
 use aqueduct_telemetry::log::{LogFormat, LogOptions};
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::address_text;
+use crate::config::{address_text, host_and_port};
 use crate::failure::Failure;
 use crate::saga::cli::SagaArgs;
 
@@ -44,7 +45,7 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Runs the edge alone, in front of gRPC services in any language
     Gateway(GatewayArgs),
-    /// Runs the order service alone (gRPC), on its embedded store, or the ID service
+    /// Runs the services alone (gRPC), on their embedded stores; or the ID service; or one participant of transfers
     Serve(ServeArgs),
     /// Tells the changes of MariaDB to the caches: reads its binlog, writes to NATS and to Redis
     Cdc(CdcArgs),
@@ -144,6 +145,8 @@ pub(crate) struct GatewayArgs {
 Examples:
   aqueduct serve
   aqueduct serve --data /var/lib/aqueduct --listen 0.0.0.0:50051 --admin 127.0.0.1:9901
+  aqueduct serve --accounts b --data b --listen 127.0.0.1:50062     one participant of transfers,
+  aqueduct serve --participant-b 127.0.0.1:50062                    and the services that use it
   aqueduct serve --ids --worker 3                        IDs for programs in any language
   aqueduct serve --ids --config cluster.yaml             likewise, with a worker number that is leased
   grpcurl -plaintext -d '{\"count\": 100}' 127.0.0.1:50051 aqueduct.ids.v1.IdService/MintIds
@@ -155,8 +158,8 @@ proto/aqueduct/ids/v1 has the service; `aqueduct gateway` serves it as HTTP+JSON
 
 The admin server is off unless asked for, so that a gateway beside it finds 127.0.0.1:9900 free.")]
 pub(crate) struct ServeArgs {
-    /// Serves IDs in batches, and no orders
-    #[arg(long)]
+    /// Serves IDs in batches, and nothing else
+    #[arg(long, conflicts_with_all = ["accounts", "participant_a", "participant_b"])]
     pub(crate) ids: bool,
     /// With --ids: the number of this worker in the IDs it mints, 0 to 127 [default: 0]
     #[arg(long, value_name = "N", requires = "ids", value_parser = clap::value_parser!(u16).range(0..=127))]
@@ -170,8 +173,22 @@ pub(crate) struct ServeArgs {
     /// Where the services listen (gRPC)
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:50051", value_parser = address_text)]
     pub(crate) listen: SocketAddr,
+    /// Serves the accounts of one participant of transfers, `a` or `b`, and nothing else
+    #[arg(long, value_name = "NAME", value_parser = side, conflicts_with_all = ["participant_a", "participant_b"])]
+    pub(crate) accounts: Option<Side>,
+    /// Where the accounts of participant `a` are served (gRPC) [default: in this process]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
+    pub(crate) participant_a: Option<String>,
+    /// Where the accounts of participant `b` are served (gRPC) [default: in this process]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
+    pub(crate) participant_b: Option<String>,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
+}
+
+fn side(text: &str) -> Result<Side, String> {
+    let side = Side::ALL.into_iter().find(|side| side.as_str() == text);
+    side.ok_or_else(|| "`a` or `b` is wanted".to_owned())
 }
 
 /// Flags of `cdc`.

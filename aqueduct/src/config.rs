@@ -25,7 +25,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 pub(crate) use data::{DataFile, MysqlFile, Server, ShardFile, SourceFile};
-pub(crate) use edge::{AccessLogFile, address_text};
+pub(crate) use edge::{AccessLogFile, address_text, host_and_port};
 pub(crate) use gateway::GatewayFile;
 pub(crate) use ids::{IdsFile, LeaseFile};
 pub(crate) use report::{Rejected, Wrong};

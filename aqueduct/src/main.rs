@@ -18,6 +18,7 @@ mod id;
 mod lease;
 mod notify;
 mod openapi;
+mod participant;
 mod process;
 mod reload;
 mod saga;

@@ -1,4 +1,4 @@
-//! `aqueduct serve`: the order service alone, or the ID service alone.
+//! `aqueduct serve`: the services alone, or the ID service, or one participant of transfers.
 
 mod ids;
 
@@ -9,23 +9,26 @@ use aqueduct_shop::Options;
 use crate::admin::{Admin, Facts, Serving};
 use crate::cli::ServeArgs;
 use crate::failure::Failure;
+use crate::participant;
 use crate::process::{self, Process, stop_in_order};
 use crate::services::Services;
 
 /// How long a drain waits for calls in flight.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs until a signal, or until the store fails.
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
-    if args.ids {
-        return process::run(|process| ids::serve(args, process));
+    match args.accounts {
+        _ if args.ids => process::run(|process| ids::serve(args, process)),
+        None => process::run(|process| serve(args, process)),
+        Some(side) => process::run(|process| participant::serve(args, side, process)),
     }
-    process::run(|process| serve(args, process))
 }
 
 async fn serve(args: &ServeArgs, process: Process) -> Result<(), Failure> {
     let mut signals = process::signals()?;
-    let options = Options { data_dir: args.data.clone(), ..Options::default() };
+    let participants = [args.participant_a.clone(), args.participant_b.clone()];
+    let options = Options { data_dir: args.data.clone(), participants, ..Options::default() };
     let mut services = Services::start(options, None, (args.listen, "--listen"), &process).await?;
     let admin = match Admin::bind(args.admin.or(None), None) {
         Ok(admin) => admin,

@@ -119,7 +119,7 @@ async fn serve(
             } => {}
         }
     };
-    System { edge, services, patience }.run_until_asked(&process, &mut signals, reloading).await
+    Box::pin(System { edge, services, patience }.run_until_asked(&process, &mut signals, reloading)).await
 }
 
 /// How a new file is taken up by the edge; what concerns the rest takes a restart.

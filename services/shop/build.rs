@@ -6,7 +6,13 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 const PROTO: &str = "../../proto";
-const FILES: [&str; 2] = ["shop/v1/orders.proto", "grpc/health/v1/health.proto"];
+const FILES: [&str; 5] = [
+    "shop/v1/orders.proto",
+    "shop/v1/accounts.proto",
+    "shop/v1/transfers.proto",
+    "shop/v1/ledger.proto",
+    "grpc/health/v1/health.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={PROTO}");
@@ -19,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("descriptors.pb"), compiler.encode_file_descriptor_set())?;
 
     let mut code = compiler.file_descriptor_set();
-    code.file.retain(|file| !file.name().starts_with("google/"));
+    code.file.retain(|file| !file.name().starts_with("google/api/"));
     // Without the transport helper the clients need no feature that a server does not have.
     tonic_prost_build::configure().build_transport(false).compile_fds(code)?;
     Ok(())

@@ -103,6 +103,20 @@ pub(crate) fn address_text(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+/// An address whose host may be a name.
+pub(crate) fn host_and_port(text: &str) -> Result<String, String> {
+    let good = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':');
+        !host.is_empty() && host.bytes().all(letters) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is not HOST:PORT, such as 127.0.0.1:50061"))
+    }
+}
+
 /// The address of the admin server, or `off`.
 pub(super) fn admin(value: &Value<'_>, place: &mut Option<SocketAddr>) {
     if value.is_off() {

@@ -2,6 +2,7 @@
 //! built in.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use aqueduct_gateway::{Descriptors, Listen, Options, Probes, Problem, Route, Upstream};
 use aqueduct_shop::proto::DESCRIPTOR_SET;
@@ -17,6 +18,9 @@ use super::value::{Fields, Value};
 
 /// The sections; their presence tells that a file is for the whole system.
 pub(super) const SECTIONS: [&str; 5] = ["gateway", "shop", "data", "saga", "admin"];
+
+/// What clients may call.
+const SERVICES: [&str; 3] = ["shop.v1.OrderService", "shop.v1.AccountService", "shop.v1.TransferService"];
 
 const GIB: usize = 1 << 30;
 
@@ -70,7 +74,7 @@ impl SystemFile {
         Options {
             descriptors: vec![Descriptors::set(name(), DESCRIPTOR_SET)],
             upstreams: [(name(), upstream)].into(),
-            routes: vec![Route::new("shop.v1.OrderService", name())],
+            routes: SERVICES.iter().map(|service| Route::new(*service, name())).collect(),
             ..self.edge.clone()
         }
     }
@@ -96,7 +100,9 @@ impl SystemFile {
         let of_data = |shop: &aqueduct_shop::Options| (shop.data_dir.clone(), shop.store_cache_bytes);
         let of_shop = |shop: &aqueduct_shop::Options| {
             let times = (shop.cache_soft, shop.cache_hard);
-            (shop.worker, shop.cache_bytes, times, shop.queue, shop.max_watches, shop.ship_when_paid)
+            let bank = (shop.participants.clone(), shop.transfers_kept);
+            let of_orders = (shop.worker, shop.cache_bytes, times, shop.queue, shop.max_watches);
+            (of_orders, shop.ship_when_paid, bank)
         };
         let changed = [
             ("gateway.access_log", self.access_log != wanted.access_log),
@@ -176,4 +182,19 @@ fn shop(fields: &mut Fields<'_>, system: &mut SystemFile, problems: &Problems) {
     fields.set("queue", &mut shop.queue, |value| value.integer(1..=1 << 20));
     fields.set("ship_when_paid", &mut shop.ship_when_paid, Value::boolean);
     fields.set("max_watches", &mut shop.max_watches, |value| value.integer(0..=1_000_000));
+    fields.set("transfers_kept", &mut shop.transfers_kept, |value| {
+        value.duration(Duration::from_hours(1)..=Duration::from_hours(10 * 365 * 24))
+    });
+    let Some(mut section) = fields.get("accounts").and_then(|value| value.fields("{ a: here, b: here }"))
+    else {
+        return;
+    };
+    // `here`, or the address of a process of its own.
+    let participant = |value: &Value<'_>| {
+        value.parsed(|text| if text == "here" { Ok(None) } else { edge::host_and_port(text).map(Some) })
+    };
+    let [a, b] = &mut shop.participants;
+    section.set("a", a, participant);
+    section.set("b", b, participant);
+    section.finish();
 }

@@ -51,6 +51,8 @@ fn the_readmes_walk_through_works_as_it_is_written() {
         r#""status":"COMPLETED","version":"4""#,
         r#"{"orders":[{"#,
         r#"{"code":9,"message":"#,
+        r#"{"transferId":"rent-1","from":"1","to":"2","amountCents":"2500","status":"COMPLETED","createdAt":"#,
+        r#"{"id":"2","balanceCents":"2500","version":"2"}"#,
         r#"{"status":"ok","#,
         r#""command":"up""#,
         r#"aqueduct_gateway_requests_total{method="shop.v1.OrderService/PayOrder",code="OK"} 1"#,
@@ -101,7 +103,7 @@ fn the_admin_server_shows_every_layer() {
     }
     let healthz = up.edge().get("/healthz").unwrap();
     assert_eq!((healthz.status(), &healthz.json()["checks"]["store"]["ok"]), (200, &Value::from(true)));
-    assert_eq!(healthz.json()["checks"].as_object().unwrap().len(), 1, "{}", healthz.text());
+    assert_eq!(healthz.json()["checks"].as_object().unwrap().len(), 2, "{}", healthz.text());
 
     let huge = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(64 << 10));
     let mut client = up.admin();

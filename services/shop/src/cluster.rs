@@ -191,6 +191,7 @@ impl Shop {
             background,
             keeper: Some(keeper),
             folder: Some(folder),
+            bank: None,
             orders,
         })
     }

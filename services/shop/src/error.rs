@@ -35,7 +35,7 @@ pub enum OpenError {
         /// What its FORMAT file says, cut to 40 characters.
         found: String,
         /// What it would have to say.
-        expected: &'static str,
+        expected: String,
     },
     /// The database could not be opened or created.
     #[error("cannot open the store in {}: {source}", folder.display())]
@@ -63,6 +63,18 @@ pub enum OpenError {
     /// The changes of a shard are followed by nobody, so what is cached of it would never be current.
     #[error("shard {0} belongs to no source: name the server that is its primary")]
     Unfollowed(u8),
+    /// The sagas in the database cannot be used.
+    #[error("cannot open the sagas: {0}")]
+    Sagas(#[from] Box<aqueduct_saga::fjall::OpenError>),
+    /// An option of the sagas is out of its bounds.
+    #[error("the sagas cannot be set up: {0}")]
+    SagaOptions(#[from] aqueduct_saga::InvalidOptions),
+    /// The steps of a transfer make no saga: a defect of the program.
+    #[error("the definition of transfers is wrong: {0}")]
+    Definition(#[from] aqueduct_saga::typed::InvalidDefinition),
+    /// The address of a participant is none.
+    #[error("{0:?} is no address of a participant: HOST:PORT is wanted")]
+    Address(String),
     /// No thread could be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),

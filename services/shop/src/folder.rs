@@ -5,6 +5,7 @@
 //! LOCK     held for as long as a process uses the folder; its content is that process's id, for the message
 //! store/   the embedded database
 //! ids/     the lease of the ID generator
+//! accounts-a/, accounts-b/   those of the participants in this process, each a folder of this kind, without ids
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -27,13 +28,18 @@ pub(crate) struct Folder {
 impl Folder {
     /// Opens the folder, and creates it durably where there is none.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        create(path).map_err(|source| OpenError::folder("create", path, source))?;
-        let lock = lock(path)?;
-        check_format(path)?;
-        let folder = Self { path: path.to_owned(), _lock: lock };
+        let folder = Self::open_as(path, FORMAT)?;
         let ids = folder.ids();
         create(&ids).map_err(|source| OpenError::folder("create", &ids, source))?;
         Ok(folder)
+    }
+
+    /// The same with another format, which is one line, and without `ids`.
+    pub(crate) fn open_as(path: &Path, format: &str) -> Result<Self, OpenError> {
+        create(path).map_err(|source| OpenError::folder("create", path, source))?;
+        let lock = lock(path)?;
+        check_format(path, format)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
     /// Where the embedded database lives.
@@ -104,31 +110,30 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
     Ok(file)
 }
 
-fn check_format(folder: &Path) -> Result<(), OpenError> {
+fn check_format(folder: &Path, format: &str) -> Result<(), OpenError> {
+    let refused = |found: String| {
+        Err(OpenError::Format { folder: folder.to_owned(), found, expected: format.to_owned() })
+    };
     let path = folder.join("FORMAT");
     match fs::read(&path) {
-        Ok(found) if found.trim_ascii() == FORMAT.as_bytes() => Ok(()),
-        Ok(found) => {
-            let found = String::from_utf8_lossy(&found).trim().chars().take(40).collect();
-            Err(OpenError::Format { folder: folder.to_owned(), found, expected: FORMAT })
-        }
+        Ok(found) if found.trim_ascii() == format.as_bytes() => Ok(()),
+        Ok(found) => refused(String::from_utf8_lossy(&found).trim().chars().take(40).collect()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // A database without its version is of unknown origin: older than this file, or a copy gone wrong.
             if folder.join("store").exists() {
-                let found = String::from("no FORMAT file");
-                return Err(OpenError::Format { folder: folder.to_owned(), found, expected: FORMAT });
+                return refused(String::from("no FORMAT file"));
             }
-            write_format(folder, &path).map_err(|source| OpenError::folder("write", &path, source))
+            write_format(folder, &path, format).map_err(|source| OpenError::folder("write", &path, source))
         }
         Err(source) => Err(OpenError::folder("read", &path, source)),
     }
 }
 
 /// Through a temporary name, so that FORMAT is whole or not there at all.
-fn write_format(folder: &Path, path: &Path) -> io::Result<()> {
+fn write_format(folder: &Path, path: &Path, format: &str) -> io::Result<()> {
     let part = folder.join("FORMAT.part");
     let mut file = File::create(&part)?;
-    writeln!(file, "{FORMAT}")?;
+    writeln!(file, "{format}")?;
     file.sync_all()?;
     fs::rename(&part, path)?;
     sync_dir(folder)

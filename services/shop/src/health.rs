@@ -12,28 +12,28 @@ use crate::proto::health::health_server::Health;
 use crate::proto::health::{HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse};
 use crate::vitals::{Monitor, Vitals};
 
-/// Everything that can be asked for: the server as a whole, its service, and each dependency.
-const NAMES: [&str; 3] = ["", "shop.v1.OrderService", "store"];
+/// Each dependency that can be asked for.
+const STORES: [&str; 2] = ["store", "saga"];
 
 /// The health service of one shop.
 #[derive(Debug)]
 pub(crate) struct HealthService {
+    /// Everything that can be asked for: the server as a whole (`""`), its services, and each dependency.
+    names: &'static [&'static str],
     vitals: watch::Receiver<Vitals>,
 }
 
 impl HealthService {
-    pub(crate) fn new(monitor: &Monitor) -> Self {
-        Self { vitals: monitor.subscribe() }
+    pub(crate) fn new(names: &'static [&'static str], monitor: &Monitor) -> Self {
+        Self { names, vitals: monitor.subscribe() }
     }
 }
 
 /// `None` for a name that nobody knows.
-fn status(name: &str, vitals: &Vitals) -> Option<ServingStatus> {
-    let serving = match name {
-        "" | "shop.v1.OrderService" => vitals.ready(),
-        "store" => vitals.store().is_ok(),
-        _ => return None,
-    };
+fn status(names: &[&str], name: &str, vitals: &Vitals) -> Option<ServingStatus> {
+    let name = names.iter().find(|known| **known == name)?;
+    // The sagas are in the store.
+    let serving = if STORES.contains(name) { vitals.store().is_ok() } else { vitals.ready() };
     Some(if serving { ServingStatus::Serving } else { ServingStatus::NotServing })
 }
 
@@ -47,7 +47,7 @@ impl Health for HealthService {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        match status(&request.get_ref().service, &self.vitals.borrow()) {
+        match status(self.names, &request.get_ref().service, &self.vitals.borrow()) {
             Some(status) => Ok(Response::new(response(status))),
             None => Err(Status::not_found("this server has no service of that name")),
         }
@@ -55,8 +55,10 @@ impl Health for HealthService {
 
     async fn list(&self, _: Request<HealthListRequest>) -> Result<Response<HealthListResponse>, Status> {
         let vitals = self.vitals.borrow();
-        let statuses =
-            NAMES.iter().filter_map(|name| Some(((*name).to_owned(), response(status(name, &vitals)?))));
+        let statuses = self
+            .names
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), response(status(self.names, name, &vitals)?))));
         Ok(Response::new(HealthListResponse { statuses: statuses.collect() }))
     }
 
@@ -67,6 +69,7 @@ impl Health for HealthService {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let watch = Watch {
+            names: self.names,
             name: request.into_inner().service,
             vitals: self.vitals.clone(),
             last: None,
@@ -80,6 +83,7 @@ impl Health for HealthService {
 
 /// One `Watch` call: the status now, and again whenever it differs from the last one told.
 struct Watch {
+    names: &'static [&'static str],
     name: String,
     vitals: watch::Receiver<Vitals>,
     last: Option<ServingStatus>,
@@ -92,7 +96,7 @@ impl Watch {
             let (status, ending) = {
                 let vitals = self.vitals.borrow_and_update();
                 // As the protocol says: an unknown name is told as such, and the stream stays, as it may be known later.
-                let status = status(&self.name, &vitals).unwrap_or(ServingStatus::ServiceUnknown);
+                let status = status(self.names, &self.name, &vitals).unwrap_or(ServingStatus::ServiceUnknown);
                 (status, vitals.ending())
             };
             if self.last != Some(status) {

@@ -1,4 +1,5 @@
-//! The reference shop: orders over gRPC, on an embedded store, or on sharded MariaDB behind a cache of two levels ([`Shop::join`]).
+//! The reference shop over gRPC: orders, on an embedded store, or on sharded MariaDB behind a cache of two levels ([`Shop::join`]); accounts
+//! and transfers, on embedded stores, each participant in this process or in one of its own ([`Participant`]).
 //!
 //! A request goes `handler → ids → fsm → store` when it writes and `handler → cache → store` when it reads. A write is
 //! answered when it is on disk and the cache has forgotten what it replaced; the bus then tells everybody else.
@@ -36,6 +37,9 @@
 //! # Ok(()) }
 //! ```
 
+mod accounts;
+mod bank;
+mod bank_service;
 mod book;
 mod caller;
 mod changes;
@@ -44,6 +48,7 @@ mod error;
 mod folder;
 mod health;
 mod incoming;
+mod ledger;
 #[cfg(feature = "measure")]
 pub mod measure;
 mod metrics;
@@ -59,6 +64,7 @@ mod service;
 mod sharded;
 mod shop;
 mod store;
+mod transfers;
 mod validate;
 mod vitals;
 mod watchers;
@@ -66,6 +72,8 @@ mod watchers;
 pub use aqueduct_fsm::Failure;
 pub use cluster::{BusState, Cluster, Level2, Source, heartbeat_table, prepare, watched};
 pub use error::{OpenError, ServeError};
+pub use ledger::Side;
+pub use ledger::server::{Participant, ParticipantOptions};
 pub use options::Options;
 pub use shop::Shop;
 pub use vitals::Failed;

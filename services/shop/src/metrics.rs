@@ -14,6 +14,7 @@ use aqueduct_telemetry::metrics::{Buckets, Histogram, HistogramSnapshot, Registr
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
+use crate::bank::Bank;
 use crate::book::Book;
 use crate::cluster::relay::Relayed;
 use crate::orders::Orders;
@@ -51,6 +52,10 @@ pub(crate) struct Metrics {
     pub(crate) ship: Method,
     pub(crate) complete: Method,
     pub(crate) watch: Method,
+    pub(crate) create_account: Method,
+    pub(crate) get_account: Method,
+    pub(crate) create_transfer: Method,
+    pub(crate) get_transfer: Method,
 }
 
 /// The figures of one method.
@@ -79,6 +84,10 @@ impl Metrics {
             ship: method("ShipOrder"),
             complete: method("CompleteOrder"),
             watch: method("WatchOrder"),
+            create_account: method("CreateAccount"),
+            get_account: method("GetAccount"),
+            create_transfer: method("CreateTransfer"),
+            get_transfer: method("GetTransfer"),
         });
         let shown = Arc::clone(&metrics);
         registry.collect(move |snapshot| {
@@ -88,8 +97,22 @@ impl Metrics {
         metrics
     }
 
-    fn all(&self) -> [&Method; 7] {
-        [&self.create, &self.get, &self.list, &self.pay, &self.ship, &self.complete, &self.watch]
+    fn all(&self) -> [&Method; 11] {
+        let Self { create, get, list, pay, ship, complete, watch, .. } = self;
+        let Self { create_account, get_account, create_transfer, get_transfer, .. } = self;
+        [
+            create,
+            get,
+            list,
+            pay,
+            ship,
+            complete,
+            watch,
+            create_account,
+            get_account,
+            create_transfer,
+            get_transfer,
+        ]
     }
 }
 
@@ -184,6 +207,34 @@ pub(crate) fn collect(registry: &Registry, orders: &Arc<Orders>) {
             }
             snapshot.gauge("shop_watches", "Streams of WatchOrder that are open", orders.watchers.alive());
         }
+    });
+}
+
+/// Shows the figures of the sagas, which are a second old at most, for as long as the shop is open.
+pub(crate) fn collect_sagas(registry: &Registry, bank: &Arc<Bank>) {
+    let bank = Arc::downgrade(bank);
+    registry.collect(move |snapshot| {
+        let Some(now) = bank.upgrade().map(|bank| bank.sagas.snapshot()) else { return };
+        let open = [
+            ([("status", "running")], now.running),
+            ([("status", "compensating")], now.compensating),
+            ([("status", "parked")], now.parked),
+        ];
+        snapshot.gauges("saga_open", "Sagas that have not ended, by where they stand", open);
+        let oldest = now.oldest.unwrap_or_default().as_secs_f64();
+        let help = "Age of the oldest saga that has not ended, 0 if there is none";
+        snapshot.gauge("saga_oldest_seconds", help, oldest);
+        let help = "Sagas that this process works on, waiting ones aside";
+        snapshot.gauge("saga_in_flight", help, now.in_flight);
+        snapshot.counter("saga_submitted", "Sagas taken", now.submitted);
+        snapshot.counter("saga_sends", "Calls to participants that were begun", now.sends);
+        let help = "Calls among these that were not the first of their kind";
+        snapshot.counter("saga_retries", help, now.retries);
+        let ended =
+            [([("status", "completed")], now.completed), ([("status", "compensated")], now.compensated)];
+        snapshot.counters("saga_ended", "Sagas that this process brought to their end", ended);
+        snapshot.counter("saga_parkings", "Times that a saga was parked", now.parkings);
+        snapshot.counter("saga_lost", "Times that another coordinator had taken a saga over", now.lost);
     });
 }
 

@@ -29,6 +29,10 @@ pub struct Options {
     pub ship_when_paid: bool,
     /// Streams of `WatchOrder` that may be open; more are refused as RESOURCE_EXHAUSTED.
     pub max_watches: usize,
+    /// Where the participants `a` and `b` of transfers are (`host:port`, gRPC); `None` is in this process, in the data folder.
+    pub participants: [Option<String>; 2],
+    /// For how long a transfer can be read after its end, and its id means that transfer.
+    pub transfers_kept: Duration,
 }
 
 impl Default for Options {
@@ -44,6 +48,8 @@ impl Default for Options {
             queue: 8_192,
             ship_when_paid: false,
             max_watches: 10_000,
+            participants: [None, None],
+            transfers_kept: Duration::from_hours(30 * 24),
         }
     }
 }

@@ -4,7 +4,7 @@
 /// what reflection answers with and what a gateway transcodes by.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.pb"));
 
-/// `shop.v1`: orders.
+/// `shop.v1`: orders, accounts, transfers.
 #[allow(
     missing_docs,
     missing_debug_implementations,

@@ -13,6 +13,9 @@ use crate::store::ReadError;
 pub(crate) const DOMAIN: &str = "shop.v1";
 /// What `ResourceInfo` calls an order.
 pub(crate) const ORDER_TYPE: &str = "shop.v1.Order";
+/// The same for an account and a transfer.
+const ACCOUNT_TYPE: &str = "shop.v1.Account";
+const TRANSFER_TYPE: &str = "shop.v1.Transfer";
 /// The kind of precondition that an illegal transition violates.
 pub(crate) const ORDER_STATE: &str = "ORDER_STATE";
 
@@ -23,6 +26,10 @@ pub(crate) enum Refusal {
     Invalid(Vec<FieldViolation>),
     /// There is no such order.
     NotFound(i64),
+    /// There is no such thing of this type.
+    Missing { kind: &'static str, name: String },
+    /// There is one with this name, and another content.
+    Exists { kind: &'static str, name: String },
     /// The order is in a state that does not allow the event.
     Illegal { id: i64, state: State, version: u64, event: Event },
     /// The queue to the store, or a table of bounded size, is full. Nothing was changed.
@@ -38,6 +45,22 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    pub(crate) fn no_account(id: i64) -> Self {
+        Self::Missing { kind: ACCOUNT_TYPE, name: id.to_string() }
+    }
+
+    pub(crate) fn exists_account(id: i64) -> Self {
+        Self::Exists { kind: ACCOUNT_TYPE, name: id.to_string() }
+    }
+
+    pub(crate) fn no_transfer(id: &str) -> Self {
+        Self::Missing { kind: TRANSFER_TYPE, name: id.to_owned() }
+    }
+
+    pub(crate) fn exists_transfer(id: &str) -> Self {
+        Self::Exists { kind: TRANSFER_TYPE, name: id.to_owned() }
+    }
+
     /// The server is stopping; another one, or the next, will answer.
     pub(crate) fn stopping() -> Self {
         Self::Unavailable { why: "the server is stopping".into(), retry_after: Duration::from_secs(1) }
@@ -78,6 +101,8 @@ impl From<Refusal> for Status {
         match refusal {
             Refusal::Invalid(faults) => invalid(faults),
             Refusal::NotFound(id) => not_found(id),
+            Refusal::Missing { kind, name } => missing(kind, &name),
+            Refusal::Exists { kind, name } => exists(kind, &name),
             Refusal::Illegal { id, state, version, event } => illegal(id, state, version, event),
             Refusal::Busy(what) => retry(Code::ResourceExhausted, what, Duration::from_millis(100)),
             Refusal::Aborted => {
@@ -85,7 +110,7 @@ impl From<Refusal> for Status {
                 retry(Code::Aborted, why, Duration::from_millis(100))
             }
             Refusal::Unavailable { why, retry_after } => retry(Code::Unavailable, &why, retry_after),
-            Refusal::Broken(_) => Status::internal("the order could not be served"),
+            Refusal::Broken(_) => Status::internal("the request could not be served"),
             Refusal::DeadlineExceeded => Status::deadline_exceeded("the deadline has passed"),
         }
     }
@@ -106,6 +131,27 @@ fn not_found(id: i64) -> Status {
     let details =
         ErrorDetails::with_resource_info(ORDER_TYPE, id.to_string(), "", "there is no order with this id");
     Status::with_error_details(Code::NotFound, format!("order {id} does not exist"), details)
+}
+
+/// `shop.v1.Account` is an account.
+fn noun(kind: &str) -> String {
+    kind.rsplit('.').next().unwrap_or(kind).to_lowercase()
+}
+
+fn missing(kind: &str, name: &str) -> Status {
+    let noun = noun(kind);
+    let message = format!("{noun} {name:?} does not exist");
+    let details =
+        ErrorDetails::with_resource_info(kind, name, "", format!("there is no {noun} with this id"));
+    Status::with_error_details(Code::NotFound, message, details)
+}
+
+fn exists(kind: &str, name: &str) -> Status {
+    let noun = noun(kind);
+    let message = format!("{noun} {name:?} exists with another content");
+    let details =
+        ErrorDetails::with_resource_info(kind, name, "", format!("another {noun} has this id already"));
+    Status::with_error_details(Code::AlreadyExists, message, details)
 }
 
 fn illegal(id: i64, state: State, version: u64, event: Event) -> Status {

@@ -13,11 +13,9 @@ use crate::health::HealthService;
 use crate::incoming::Incoming;
 use crate::proto::DESCRIPTOR_SET;
 use crate::proto::health::health_server::HealthServer;
-use crate::proto::shop::order_service_server::OrderServiceServer;
-use crate::service::Service;
 
 /// The largest request: 200 items of 64-byte names and a 2,000-byte note are 18 KiB.
-const MAX_REQUEST: usize = 256 << 10;
+pub(crate) const MAX_REQUEST: usize = 256 << 10;
 /// Requests in flight on one connection. A gateway worker brings all of its on one.
 const MAX_STREAMS: u32 = 4_096;
 /// HTTP/2 flow control. The default of 64 KiB would make large lists wait for the reader's acknowledgements, and all
@@ -32,14 +30,13 @@ const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
 pub(crate) async fn serve(
     listener: std::net::TcpListener,
     stop: impl Future<Output = ()>,
-    orders: Service,
+    services: Routes,
     health: HealthService,
 ) -> Result<(), ServeError> {
-    let orders = OrderServiceServer::new(orders).max_decoding_message_size(MAX_REQUEST);
     let reflection = || {
         tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTOR_SET)
     };
-    let routes = Routes::new(orders)
+    let routes = services
         .add_service(HealthServer::new(health))
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);

@@ -15,22 +15,30 @@ use aqueduct_runtime::{clock, drain::Drain};
 use aqueduct_telemetry::health::{Health, OnFailure};
 use aqueduct_telemetry::metrics::Registry;
 use tokio::task::JoinHandle;
+use tonic::service::Routes;
 
+use crate::bank::{Bank, Runner};
+use crate::bank_service::BankService;
 use crate::book::{Book, Embedded};
 use crate::changes::{self, Publisher};
 use crate::cluster::audit;
 use crate::error::{OpenError, ServeError};
 use crate::folder::Folder;
 use crate::health::HealthService;
+use crate::ledger;
 use crate::metrics::{self, Metrics};
 use crate::options::Options;
 use crate::order;
 use crate::orders::{OrderCache, Orders};
 use crate::periodic::Periodic;
 use crate::proto::shop::Order;
+use crate::proto::shop::account_service_server::AccountServiceServer;
+use crate::proto::shop::order_service_server::OrderServiceServer;
+use crate::proto::shop::transfer_service_server::TransferServiceServer;
 use crate::server;
 use crate::service::Service;
 use crate::store::{ReadError, Tables, Writer};
+use crate::transfers::seats::Seats;
 use crate::vitals::{Failed, Monitor, Vitals};
 use crate::watchers::{News, Watchers};
 
@@ -38,7 +46,7 @@ use crate::watchers::{News, Watchers};
 /// behind; what is longer was set back by someone, and the health check tells.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 /// How often the watchman looks.
-const WATCH_EVERY: Duration = Duration::from_millis(500);
+pub(crate) const WATCH_EVERY: Duration = Duration::from_millis(500);
 
 /// A shop on one data folder, which is its own until it is closed or dropped.
 #[derive(Debug)]
@@ -54,6 +62,8 @@ pub struct Shop {
     pub(crate) keeper: Option<Keeper>,
     /// Where no store holds it.
     pub(crate) folder: Option<Folder>,
+    /// Accounts and transfers, and the sagas that are being run; not on real servers.
+    pub(crate) bank: Option<(Arc<Bank>, Runner)>,
 }
 
 impl Shop {
@@ -94,6 +104,7 @@ impl Shop {
         };
         let embedded = Embedded { fsm: Fsm::start(writer, &committer)?, tables };
         let monitor = Arc::new(Monitor::new(health.check("store", OnFailure::Unavailable)));
+        let bank = Arc::new(Bank::open(options, &embedded.tables, (&ids, &monitor), Seats::open(options)?)?);
         let watchers = Watchers::new(options.max_watches);
         let followers = follow(&embedded, &monitor, (&cache, &watchers, &bus));
         let fsm = embedded.fsm.clone();
@@ -102,7 +113,11 @@ impl Shop {
         let jobs = vec![
             renew(lease, &monitor, failed).map_err(OpenError::Thread)?,
             watch(&embedded).map_err(OpenError::Thread)?,
+            ledger::server::watch("shop-accounts", bank.seats.here()).map_err(OpenError::Thread)?,
         ];
+        // All stores end together: only a restart tells what is in any of them.
+        let fsm = embedded.fsm.clone();
+        let runner = bank.run(health, move |reason| fsm.fail(reason))?;
         let book = Arc::new(Book::Embedded(embedded));
         let orders = Arc::new(Orders {
             ids,
@@ -114,6 +129,7 @@ impl Shop {
             auditor: audit::auditor(0),
         });
         metrics::collect(registry, &orders);
+        metrics::collect_sagas(registry, &bank);
         Ok(Self {
             metrics: Metrics::new(registry),
             jobs,
@@ -121,11 +137,12 @@ impl Shop {
             background: Vec::new(),
             keeper: None,
             folder: None,
+            bank: Some((bank, runner)),
             orders,
         })
     }
 
-    /// Serves gRPC on `listener` (orders, health, reflection) until `drain` starts and all that is in flight is answered.
+    /// Serves gRPC on `listener` (orders, accounts, transfers, health, reflection) until `drain` starts and all that is in flight is answered.
     /// Streams end with UNAVAILABLE then. Holds a guard of the drain meanwhile.
     pub fn serve(
         &self,
@@ -133,16 +150,18 @@ impl Shop {
         drain: Drain,
     ) -> impl Future<Output = Result<(), ServeError>> + Send + use<> {
         let (orders, metrics) = (Arc::clone(&self.orders), Arc::clone(&self.metrics));
+        let bank = self.bank.as_ref().map(|(bank, _)| Arc::clone(bank));
         let guard = drain.guard();
         async move {
             await_clock(&orders.ids).await;
-            let health = HealthService::new(&orders.monitor);
+            let names: &'static [&'static str] = if bank.is_some() { &NAMES } else { &NAMES[..3] };
+            let health = HealthService::new(names, &orders.monitor);
             let monitor = Arc::clone(&orders.monitor);
             let started = async {
                 drain.started().await;
                 monitor.stop();
             };
-            let served = server::serve(listener, started, Service { orders, metrics }, health).await;
+            let served = server::serve(listener, started, routes(orders, bank, metrics), health).await;
             drop(guard);
             served
         }
@@ -161,6 +180,10 @@ impl Shop {
     /// [`Failure`], when the store has failed. Its threads are not waited for long: they may never return.
     pub async fn close(self) -> Result<(), Failure> {
         self.orders.monitor.stop();
+        if let Some((bank, runner)) = self.bank {
+            runner.stop().await;
+            drop(bank);
+        }
         let committed = self.orders.book.close().await;
         if let Some(bus) = &self.orders.bus {
             bus.close();
@@ -181,6 +204,19 @@ impl Shop {
         drop(self.folder);
         committed
     }
+}
+
+/// What gRPC health can be asked for: of the orders, and then of accounts and transfers.
+const NAMES: [&str; 6] =
+    ["", "shop.v1.OrderService", "store", "shop.v1.AccountService", "shop.v1.TransferService", "saga"];
+
+fn routes(orders: Arc<Orders>, bank: Option<Arc<Bank>>, metrics: Arc<Metrics>) -> Routes {
+    let service = Service { orders, metrics: Arc::clone(&metrics) };
+    let service = OrderServiceServer::new(service).max_decoding_message_size(server::MAX_REQUEST);
+    let routes = Routes::new(service);
+    let Some(bank) = bank else { return routes };
+    let bank = BankService { bank, metrics };
+    routes.add_service(AccountServiceServer::new(bank.clone())).add_service(TransferServiceServer::new(bank))
 }
 
 /// The first level, with what `more` sets.

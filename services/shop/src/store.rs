@@ -6,6 +6,7 @@
 //! | `orders` | id, 8 bytes big-endian | `shop.v1.Order` without id, status and version: what never changes |
 //! | `by_user` | user, 8 bytes; id inverted, 8 bytes: newest first | nothing |
 //! | `words`, `events` | those of `aqueduct_fsm::fjall` | |
+//! | `saga_…` | those of `aqueduct_saga::fjall`: the transfers, written by a thread of their own | |
 
 use std::path::Path;
 use std::sync::Arc;
@@ -108,6 +109,11 @@ impl Tables {
                 key.get(8..16).and_then(|id| id.try_into().ok()).ok_or(ReadError::Damaged(user))?;
             Ok(!i64::from_be_bytes(inverted))
         })
+    }
+
+    /// The database, for what else is in it.
+    pub(crate) fn database(&self) -> Database {
+        self.0.db.clone()
     }
 
     /// Whether the database still takes writes. May wait for a sync in progress.

@@ -1,9 +1,12 @@
 //! What a request must hold, before anything is done with it. All faults are collected, so that a client mends its
 //! request in one step; fields are named as in JSON (`items[1].priceCents`).
 
+use aqueduct_saga::SagaId;
 use tonic_types::FieldViolation;
 
-use crate::proto::shop::{CreateOrderRequest, Item, ListOrdersRequest};
+use crate::proto::shop::{
+    CreateAccountRequest, CreateOrderRequest, CreateTransferRequest, Item, ListOrdersRequest,
+};
 use crate::refuse::Refusal;
 
 /// The most items of an order.
@@ -78,6 +81,27 @@ pub(crate) fn list(request: &ListOrdersRequest) -> Result<usize, Refusal> {
     })
 }
 
+/// Checks a new account.
+pub(crate) fn account(request: &CreateAccountRequest) -> Result<(), Refusal> {
+    let mut faults = Faults::default();
+    faults.check(request.id >= 0, || "id".into(), "must be 1 or more, or left out");
+    faults.check(request.balance_cents >= 0, || "balanceCents".into(), "must not be negative");
+    faults.finish()
+}
+
+/// Checks a new transfer.
+pub(crate) fn transfer(request: &CreateTransferRequest) -> Result<(), Refusal> {
+    let CreateTransferRequest { transfer_id, from, to, amount_cents } = request;
+    let mut faults = Faults::default();
+    let id = transfer_id.is_empty() || SagaId::new(transfer_id.as_str()).is_ok();
+    faults.check(id, || "transferId".into(), "must be 1 to 128 visible ASCII characters, or left out");
+    faults.check(*from >= 1, || "from".into(), "must be the id of an account, 1 or more");
+    faults.check(*to >= 1, || "to".into(), "must be the id of an account, 1 or more");
+    faults.check(from != to, || "to".into(), "must be another account than the one that pays");
+    faults.check(*amount_cents >= 1, || "amountCents".into(), "must be 1 or more");
+    faults.finish()
+}
+
 /// The refusal of one field.
 pub(crate) fn invalid(field: &str, rule: &str) -> Refusal {
     Refusal::Invalid(vec![FieldViolation::new(field, rule)])
@@ -137,6 +161,31 @@ mod tests {
         assert_eq!(fields(create(&order(vec![item("a", 2, i64::MAX)]))), ["items"]);
         assert_eq!(fields(create(&order(vec![item("a", 1, i64::MAX), item("b", 1, 1)]))), ["items"]);
         assert_eq!(create(&order(vec![item("a", 1, i64::MAX), item("b", 1, 0)])).unwrap(), i64::MAX);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_transfer() {
+        let check = |transfer_id: &str, (from, to, amount_cents), expect: &[&str]| {
+            let request = CreateTransferRequest { transfer_id: transfer_id.into(), from, to, amount_cents };
+            match (transfer(&request), expect) {
+                (Ok(()), []) => {}
+                (Err(Refusal::Invalid(faults)), expect) => {
+                    let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
+                    assert_eq!(fields, expect, "{request:?}");
+                }
+                (other, _) => panic!("{request:?}: {other:?}"),
+            }
+        };
+        check("", (1, 2, 1), &[]);
+        check("t-1:x/y", (i64::MAX, 2, i64::MAX), &[]);
+        check(&"x".repeat(128), (1, 2, 1), &[]);
+        check(&"x".repeat(129), (1, 2, 1), &["transferId"]);
+        check("a b", (1, 2, 1), &["transferId"]);
+        check("ü", (1, 2, 1), &["transferId"]);
+        check("t", (1, 1, 1), &["to"]);
+        check("t", (1, 2, 0), &["amountCents"]);
+        check("t", (1, 2, i64::MIN), &["amountCents"]);
+        check("t\n", (0, -1, -5), &["transferId", "from", "to", "amountCents"]);
     }
 
     #[test]

@@ -52,6 +52,11 @@ impl Vitals {
         }
     }
 
+    /// Whether the store is given up.
+    pub(crate) fn failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// Whether nothing more will change, so that streams should end.
     pub(crate) fn ending(&self) -> bool {
         self.stopping || self.failed.is_some()

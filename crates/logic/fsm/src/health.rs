@@ -13,6 +13,11 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// A failure of something else that the same owner gives up on.
+    pub fn new(reason: &str) -> Self {
+        Self { reason: reason.into() }
+    }
+
     /// The error and its causes, on one line.
     pub fn reason(&self) -> &str {
         &self.reason

@@ -26,7 +26,8 @@ impl Clock {
         Self(Arc::new(move || now.saturating_add(millis(start.elapsed()))))
     }
 
-    pub(crate) fn now(&self) -> Millis {
+    /// What it shows.
+    pub fn now(&self) -> Millis {
         (self.0)()
     }
 }

@@ -1,10 +1,12 @@
 //! From what is stored to what is shown.
 
+use bytes::Bytes;
+
 #[cfg(feature = "fjall")]
 use crate::id::SagaId;
 use crate::log::tail::{Place, Tail};
 use crate::log::{Event, Row, Spot};
-use crate::plan::{Op, Plan};
+use crate::plan::{Definition, Op, Plan};
 use crate::state::{OpState, State};
 #[cfg(feature = "fjall")]
 use crate::store::Header;
@@ -67,13 +69,19 @@ pub(crate) fn header(id: &SagaId, log: &[(u64, Vec<u8>)]) -> Header {
 pub(crate) fn view(stored: &Stored) -> View {
     let state = fold(stored).map(|(state, _)| state);
     let summary = stored.header.summary.clone();
-    let (context, steps) =
-        state.map_or_else(Default::default, |state| (state.context.clone(), steps(&state)));
+    let (context, steps, input) = state.map_or_else(Default::default, |state| {
+        let input = match &state.plan.definition {
+            Definition::Typed { input, .. } => input.clone(),
+            Definition::Dynamic => Bytes::new(),
+        };
+        (state.context.clone(), steps(&state), input)
+    });
     View {
         id: summary.id,
         status: summary.status,
         reason: summary.reason,
         definition: summary.definition,
+        input,
         created_at: summary.created_at,
         deadline_at: summary.deadline_at,
         finished_at: summary.finished_at,

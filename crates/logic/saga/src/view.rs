@@ -73,6 +73,8 @@ pub struct View {
     pub reason: String,
     /// The definition's name; empty for a dynamic one.
     pub definition: String,
+    /// What a typed saga began with, as its code has written it; empty for a dynamic one.
+    pub input: Bytes,
     /// When it was submitted.
     pub created_at: Millis,
     /// When it must turn, if it has not gone past its pivot.

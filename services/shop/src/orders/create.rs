@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aqueduct_ids::{Id, IdError, Route};
+use aqueduct_ids::{Generator, Id, IdError, Route};
 use tokio::time::{Instant, sleep};
 use tonic::Response;
 
@@ -26,19 +26,20 @@ pub(crate) async fn handle(
     let total_cents = validate::create(&request)?;
     // By the user, so that all orders of a user live on one shard and a list asks one shard only.
     let route = Route::of_hash(request.user_id.cast_unsigned());
-    let id = mint(orders, route).await.map_err(unminted)?;
+    let id = mint(&orders.ids, route).await?;
     let CreateOrderRequest { user_id, items, note } = request;
     let order = Order { user_id, items, note, total_cents, ..Order::default() };
     let written = orders.book.create(id.as_i64(), order).await?;
     Ok(caller.answer_to_write(written))
 }
 
-async fn mint(orders: &Orders, route: Route) -> Result<Id, IdError> {
+/// A new id, when the lease allows it.
+pub(crate) async fn mint(ids: &Generator, route: Route) -> Result<Id, Refusal> {
     let begin = Instant::now();
     loop {
-        match orders.ids.next_id(route) {
+        match ids.next_id(route) {
             Err(IdError::NotReserved) if begin.elapsed() < RENEWAL_PATIENCE => sleep(LOOK_EVERY).await,
-            minted => return minted,
+            minted => return minted.map_err(unminted),
         }
     }
 }

@@ -13,6 +13,10 @@ use tonic_reflection::pb::v1alpha;
 
 use crate::kit;
 
+/// All that can be asked for.
+const NAMES: [&str; 6] =
+    ["", "shop.v1.OrderService", "shop.v1.AccountService", "shop.v1.TransferService", "store", "saga"];
+
 fn about(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.into() }
 }
@@ -21,7 +25,7 @@ fn about(service: &str) -> HealthCheckRequest {
 async fn every_name_is_serving_and_an_unknown_one_is_not_found() {
     let shop = kit::start();
     let mut health = shop.health().await;
-    for name in ["", "shop.v1.OrderService", "store"] {
+    for name in NAMES {
         let answer = health.check(about(name)).await.unwrap().into_inner();
         assert_eq!(answer.status(), ServingStatus::Serving, "{name}");
     }
@@ -29,7 +33,7 @@ async fn every_name_is_serving_and_an_unknown_one_is_not_found() {
     let list = health.list(HealthListRequest {}).await.unwrap().into_inner().statuses;
     let list: BTreeMap<_, _> = list.into_iter().map(|(name, answer)| (name, answer.status())).collect();
     let serving = |name: &str| (name.to_owned(), ServingStatus::Serving);
-    assert_eq!(list, BTreeMap::from(["", "shop.v1.OrderService", "store"].map(serving)));
+    assert_eq!(list, BTreeMap::from(NAMES.map(serving)));
     shop.stop().await;
 }
 
@@ -64,7 +68,7 @@ async fn reflection_lists_the_services_in_both_versions() {
     let asked = futures_util::stream::iter([request]);
     let answer = client.server_reflection_info(asked).await.unwrap().into_inner().message().await;
     let names = names(&answer.unwrap().unwrap());
-    for service in ["shop.v1.OrderService", "grpc.health.v1.Health"] {
+    for service in ["shop.v1.OrderService", "shop.v1.TransferService", "grpc.health.v1.Health"] {
         assert!(names.iter().any(|name| name == service), "{names:?}");
     }
 

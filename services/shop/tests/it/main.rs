@@ -1,6 +1,8 @@
 //! The shop as its clients see it: over gRPC on the loopback, on the real store in a folder of its own.
 
 #[cfg(test)]
+mod bank;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod folder;
@@ -10,6 +12,8 @@ mod health;
 mod kit;
 #[cfg(test)]
 mod list;
+#[cfg(test)]
+mod participants;
 #[cfg(test)]
 mod routes;
 #[cfg(test)]

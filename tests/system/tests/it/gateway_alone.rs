@@ -111,7 +111,7 @@ fn the_smallest_configuration_carries_orders() {
     assert_eq!(healthz["status"], "ok", "{healthz}");
     // The upstream itself, and what it reports of its own dependencies.
     let checks = healthz["checks"].as_object().unwrap();
-    assert_eq!(checks.keys().collect::<Vec<_>>(), ["orders", "store"], "{healthz}");
+    assert_eq!(checks.keys().collect::<Vec<_>>(), ["orders", "saga", "store"], "{healthz}");
     no_panic(&service);
     no_panic(&gateway);
 }
@@ -193,7 +193,7 @@ fn the_service_itself_tells_what_it_looks_like() {
     assert_eq!(call(pair.edge.address(), get, &id_message(id)).status, 0);
     let healthz = shop.client.get("/healthz").unwrap().json();
     let checks: Vec<_> = healthz["checks"].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(checks, ["descriptors", "orders", "store"], "{healthz}");
+    assert_eq!(checks, ["descriptors", "orders", "saga", "store"], "{healthz}");
 
     // What was told is remembered while nobody tells it.
     service.kill().unwrap();

@@ -26,3 +26,4 @@ mod lifecycle;
 mod orders;
 mod probes;
 mod promise;
+mod transfers;

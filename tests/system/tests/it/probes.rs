@@ -22,7 +22,11 @@ fn probes_answer_on_the_edge_and_on_the_admin_port() {
         }
         let healthz = client.get("/healthz").unwrap().json();
         let checks = healthz["checks"].as_object().unwrap();
-        assert_eq!(checks.keys().collect::<Vec<_>>(), ["store"], "one object per configured dependency");
+        assert_eq!(
+            checks.keys().collect::<Vec<_>>(),
+            ["saga", "store"],
+            "one object per configured dependency"
+        );
         assert_eq!(checks["store"]["ok"], true);
     }
 }
