@@ -99,21 +99,21 @@ fn the_lease_of_the_ids_is_with_the_databases_unless_told() {
 #[test]
 fn what_is_wrong_with_the_lease_of_the_ids_is_told_at_its_place() {
     let ids = |text: &str| format!("data: {{ ids: {{ {text} }} }}\n");
-    check(ids("lease: mysql"), &["1:24: `lease: mysql` needs the databases in `data.mysql`"]);
-    check(ids("lease: etcd"), &["1:24: `lease: etcd` needs `etcd: { servers: [\"127.0.0.1:2379\"] }`"]);
-    check(ids("lease: redis"), &["1:24: `folder`, `mysql` or `etcd` is wanted here, not `redis`"]);
-    check(ids("lease: folder, etcd: {}"), &["1:38: is not used: `lease` says that the lease is elsewhere"]);
-    check(ids("etcd: {}"), &["1:23: `servers` is missing"]);
+    check(ids("lease: mysql"), &["1:23: `lease: mysql` needs the databases in `data.mysql`"]);
+    check(ids("lease: etcd"), &["1:23: `lease: etcd` needs `etcd: { servers: [\"127.0.0.1:2379\"] }`"]);
+    check(ids("lease: redis"), &["1:23: `folder`, `mysql` or `etcd` is wanted here, not `redis`"]);
+    check(ids("lease: folder, etcd: {}"), &["1:37: is not used: `lease` says that the lease is elsewhere"]);
+    check(ids("etcd: {}"), &["1:22: `servers` is missing"]);
     check(
         ids("etcd: { servers: [\"e:1\"], prefix: x }"),
-        &["1:52: a prefix ends in `/`, such as `/aqueduct/ids/`; `x` does not"],
+        &["1:50: a prefix ends in `/`, such as `/aqueduct/ids/`; `x` does not"],
     );
-    check(ids("worker: 128"), &["1:25: `any` or a number from 0 to 127 is wanted here, not `128`"]);
+    check(ids("worker: 128"), &["1:24: `any` or a number from 0 to 127 is wanted here, not `128`"]);
     check(
         ids("worker: 5"),
-        &["1:25: is for a lease that is shared: for one in the data folder `shop.worker: 5` is"],
+        &["1:24: is for a lease that is shared: for one in the data folder `shop.worker: 5` is"],
     );
-    check(ids("term: 1ms"), &["1:23: a duration from 1s to 1h is wanted here, not `1ms`"]);
+    check(ids("term: 1ms"), &["1:22: a duration from 1s to 1h is wanted here, not `1ms`"]);
     check(
         format!("{DATA}shop: {{ worker: 3 }}\n"),
         &[
