@@ -12,7 +12,7 @@ use super::data::{self, DataFile};
 use super::edge::{self, AccessLogFile, beside, positive};
 use super::gateway::{ADMIN, validate};
 use super::report::Problems;
-use super::value::{Fields, Value};
+use super::value::Fields;
 
 /// The sections; their presence tells that a file is for the whole system.
 pub(super) const SECTIONS: [&str; 4] = ["gateway", "shop", "data", "admin"];
@@ -170,12 +170,14 @@ fn shop(fields: &mut Fields<'_>, system: &mut SystemFile, problems: &Problems) {
         return;
     };
     let [a, b] = &mut shop.participants;
-    section.set("a", a, participant);
-    section.set("b", b, participant);
+    participant(&mut section, "a", a);
+    participant(&mut section, "b", b);
     section.finish();
 }
 
 /// `here`, or the address of a process of its own.
-fn participant(value: &Value<'_>) -> Option<Option<String>> {
-    value.parsed(|text| if text == "here" { Ok(None) } else { edge::host_and_port(text).map(Some) })
+fn participant(fields: &mut Fields<'_>, name: &'static str, place: &mut Option<String>) {
+    fields.set(name, place, |value| {
+        value.parsed(|text| if text == "here" { Ok(None) } else { edge::host_and_port(text).map(Some) })
+    });
 }

@@ -31,7 +31,8 @@ impl Random {
     fn transfer(&mut self, id: &str) -> Value {
         let from = 1 + i64::try_from(self.below(13)).unwrap();
         let to = 1 + (from + i64::try_from(self.below(11)).unwrap()) % 13;
-        let cents = 1 + self.below(if self.below(4) == 0 { 3_000 } else { 100 });
+        let most = if self.below(4) == 0 { 3_000 } else { 100 };
+        let cents = 1 + self.below(most);
         json!({"transferId": id, "from": from.to_string(), "to": to.to_string(), "amountCents": cents.to_string()})
     }
 }
@@ -136,14 +137,16 @@ fn of_64_transfers_at_once_from_one_account_as_many_succeed_as_there_is_money_fo
     let site = Site::new("transfer-race");
     let _process = site.up();
     open_accounts(&mut site.client());
+    let race = |at: i64| {
+        let to = (2 + at % 11).to_string();
+        let transfer =
+            json!({"transferId": format!("race-{at}"), "from": "1", "to": to, "amountCents": "100"});
+        let answer = post(&mut site.client(), &transfer, "wait=20").unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        answer.json()["status"].clone()
+    };
+    let race = &race;
     let statuses: Vec<Value> = std::thread::scope(|scope| {
-        let race = |at: i64| {
-            let transfer = json!({"transferId": format!("race-{at}"), "from": "1", "to": (2 + at % 11).to_string(), "amountCents": "100"});
-            let answer = post(&mut site.client(), &transfer, "wait=20").unwrap();
-            assert_eq!(answer.status(), 200, "{}", answer.text());
-            answer.json()["status"].clone()
-        };
-        let race = &race;
         let all: Vec<_> = (0..64).map(|at| scope.spawn(move || race(at))).collect();
         all.into_iter().map(|one| one.join().unwrap()).collect()
     });
