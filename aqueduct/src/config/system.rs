@@ -189,12 +189,15 @@ fn shop(fields: &mut Fields<'_>, system: &mut SystemFile, problems: &Problems) {
     else {
         return;
     };
-    // `here`, or the address of a process of its own.
-    let participant = |value: &Value<'_>| {
-        value.parsed(|text| if text == "here" { Ok(None) } else { edge::host_and_port(text).map(Some) })
-    };
     let [a, b] = &mut shop.participants;
-    section.set("a", a, participant);
-    section.set("b", b, participant);
+    participant(&mut section, "a", a);
+    participant(&mut section, "b", b);
     section.finish();
+}
+
+/// `here`, or the address of a process of its own.
+fn participant(fields: &mut Fields<'_>, name: &'static str, place: &mut Option<String>) {
+    fields.set(name, place, |value| {
+        value.parsed(|text| if text == "here" { Ok(None) } else { edge::host_and_port(text).map(Some) })
+    });
 }
