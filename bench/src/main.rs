@@ -12,6 +12,7 @@ mod median;
 mod netstack;
 mod orders;
 mod progress;
+mod sagas;
 mod table;
 mod tools;
 mod transcode;
@@ -42,6 +43,8 @@ enum What {
     Cdc(cdc::Args),
     /// Orders created and moved a second
     Orders(orders::Args),
+    /// Transfers a second, and a restart with many in flight
+    Sagas(sagas::Args),
     /// What one message costs to transcode, beside others that do the same
     Transcode(transcode::Args),
 }
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         What::Netstack(args) => netstack::run(args),
         What::Cache(args) => cache::run(args),
         What::Orders(args) => orders::run(args),
+        What::Sagas(args) => sagas::run(args),
         What::Transcode(args) => transcode::run(args),
     };
     if let Err(error) = outcome {

@@ -5,7 +5,7 @@
 mod committer;
 mod disk;
 mod drive;
-mod http;
+pub(crate) mod http;
 mod report;
 mod shards;
 

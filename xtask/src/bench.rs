@@ -43,6 +43,8 @@ enum What {
     Levels,
     /// From a commit to the first level of every instance; catching up with a backlog of a million rows
     Cdc,
+    /// Transfers a second, on the embedded store, on MariaDB and over HTTP, and a restart with many in flight
+    Sagas,
     /// What one message costs to transcode, beside others that do the same
     Transcode,
     /// All of them
@@ -60,8 +62,9 @@ pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
         What::Orders => &["orders"],
         What::Cdc => &["cdc"],
         What::Levels => &["levels"],
+        What::Sagas => &["sagas"],
         What::Transcode => &["transcode"],
-        What::All => &["gateway", "netstack", "cache", "levels", "orders", "cdc", "transcode"],
+        What::All => &["gateway", "netstack", "cache", "levels", "orders", "sagas", "cdc", "transcode"],
     };
     steps.run("build", &mut cargo("build --release --package aqueduct-bench"))?;
     for name in names {

@@ -1,6 +1,6 @@
 //! The whole way: HTTP/1.1 connections to the edge of `aqueduct up`, one a caller.
 
-mod connection;
+pub(crate) mod connection;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -31,8 +31,8 @@ pub(super) fn measure(folder: &Path, callers: u32, time: Duration) -> Result<[Ph
 }
 
 /// A running `aqueduct up` with ports of its own.
-struct System {
-    edge: SocketAddr,
+pub(crate) struct System {
+    pub(crate) edge: SocketAddr,
     admin: SocketAddr,
     process: Process,
     _ports: [Port; 3],
@@ -40,7 +40,7 @@ struct System {
 }
 
 impl System {
-    fn start(folder: &Path) -> Result<Self> {
+    pub(crate) fn start(folder: &Path) -> Result<Self> {
         let scratch = Scratch::new("bench-orders");
         let ports = [Port::free(), Port::free(), Port::free()];
         let [edge, services, admin] = [&ports[0], &ports[1], &ports[2]].map(Port::address);
@@ -62,13 +62,18 @@ impl System {
         Ok(Self { edge, admin, process, _ports: ports, _scratch: scratch })
     }
 
+    /// What it has used so far.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        Ok(procfs::cpu_time(self.process.pid())?)
+    }
+
     fn counters(&self) -> Result<Counters> {
         let page = Client::new(self.admin).get("/metrics").context("read /metrics")?.text();
         Ok(Counters {
             commits: metric(&page, "aqueduct_fsm_batch_size_count")?,
             changes: metric(&page, "aqueduct_fsm_batch_size_sum")?,
             sync_seconds: metric(&page, "aqueduct_fsm_sync_seconds_sum")?,
-            cpu_seconds: procfs::cpu_time(self.process.pid())?.as_secs_f64(),
+            cpu_seconds: self.cpu()?.as_secs_f64(),
         })
     }
 }
@@ -95,7 +100,7 @@ impl Caller for Buyer {
             {"sku": "lead-pipe-0002", "quantity": 1, "priceCents": "450"},
         ]);
         let body = json!({"userId": user.to_string(), "items": items, "note": "leave at the gate"});
-        let order: Value = self.connection.post("/v1/orders", &body.to_string()).await?;
+        let order: Value = self.connection.post("/v1/orders", "", &body.to_string()).await?;
         let id = order["id"].as_str().and_then(|id| id.parse().ok());
         id.with_context(|| format!("find the id in {order}"))
     }
@@ -106,7 +111,7 @@ impl Caller for Buyer {
             Step::Ship => "ship",
             Step::Complete => "complete",
         };
-        self.connection.post(&format!("/v1/orders/{key}:{verb}"), "{}").await?;
+        self.connection.post(&format!("/v1/orders/{key}:{verb}"), "", "{}").await?;
         Ok(())
     }
 }

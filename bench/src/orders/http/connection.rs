@@ -8,23 +8,23 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
 impl Connection {
-    pub(super) async fn open(address: SocketAddr) -> Result<Self> {
+    pub(crate) async fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await.context("connect to the edge")?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, received: Vec::with_capacity(4096) })
     }
 
-    /// POSTs JSON; the answer must be a 200 with JSON and its length.
-    pub(super) async fn post(&mut self, path: &str, body: &str) -> Result<Value> {
+    /// POSTs JSON, with header lines besides; the answer must be a 200 with JSON and its length.
+    pub(crate) async fn post(&mut self, path: &str, headers: &str, body: &str) -> Result<Value> {
         let length = body.len();
         let head = format!("POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n");
-        let request = format!("{head}content-length: {length}\r\n\r\n{body}");
+        let request = format!("{head}{headers}content-length: {length}\r\n\r\n{body}");
         self.stream.write_all(request.as_bytes()).await?;
         self.received.clear();
         loop {
