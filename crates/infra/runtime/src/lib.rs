@@ -1,5 +1,5 @@
 //! How work runs: the request context, tracked tasks, a thread per core, listening sockets, watched files, the wall
-//! clock, signals and drain. Everything here is a small mechanism; what runs on it, and when it stops, is its caller's decision.
+//! clock, buffers, signals and drain. Everything here is a small mechanism; what runs on it, and when it stops, is its caller's decision.
 //!
 //! ```
 //! use aqueduct_runtime::{context::Context, drain, task, worker::Workers};
@@ -33,6 +33,7 @@ pub mod file;
 pub mod handover;
 mod hex;
 pub mod listen;
+pub mod pool;
 pub mod rng;
 pub mod signal;
 pub mod task;

@@ -1,10 +1,10 @@
 //! Answers as bytes (RFC 9112, sections 4 to 7): head and small pieces gathered in one buffer, long pieces where they are, both
 //! in one write.
 
-use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
+use aqueduct_runtime::pool::{Buffer, Pool};
 use bytes::{Buf, Bytes};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderValue, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -19,12 +19,13 @@ use crate::date;
 const SHORT: usize = 2 << 10;
 /// A buffer that is fuller than this is written before more is put into it.
 const FULL: usize = 16 << 10;
-/// A larger buffer is not kept for the next answer.
+/// A larger buffer is not kept for another answer, and no more of them.
 const KEPT: usize = 64 << 10;
+const SPARES: usize = 16;
 
 thread_local! {
-    /// The buffer of whichever connection of this thread answers next.
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// The buffers of whichever connections of this thread answer next: they have grown to the size of an answer already.
+    static SPARE: Pool = const { Pool::new(SPARES, KEPT) };
 }
 
 /// How the end of an answer is told.
@@ -41,7 +42,7 @@ pub(super) enum Ending {
 /// What has yet to be written: a buffer, then a long piece, then what ends it.
 #[derive(Debug)]
 pub(super) struct Out {
-    buffer: Vec<u8>,
+    buffer: Buffer,
     written: usize,
     long: Bytes,
     behind: &'static [u8],
@@ -50,7 +51,7 @@ pub(super) struct Out {
 impl Out {
     /// Nothing, with room for an answer.
     pub(super) fn new() -> Self {
-        Self { buffer: SPARE.take(), written: 0, long: Bytes::new(), behind: b"" }
+        Self { buffer: Pool::take(&SPARE), written: 0, long: Bytes::new(), behind: b"" }
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
@@ -63,7 +64,7 @@ impl Out {
             return;
         }
         if self.buffer.capacity() == 0 {
-            self.buffer = SPARE.take();
+            self.buffer = Pool::take(&SPARE);
         }
         let behind: &'static [u8] = if ending == Ending::Chunked { b"\r\n" } else { b"" };
         if ending == Ending::Chunked {
@@ -80,9 +81,9 @@ impl Out {
 
     /// Nothing has to be written for a while: what waits for its next piece needs no buffer.
     pub(super) fn release(&mut self) {
-        if self.is_empty() && self.buffer.capacity() <= KEPT {
-            self.buffer.clear();
-            SPARE.set(std::mem::take(&mut self.buffer));
+        if self.is_empty() {
+            self.buffer.release();
+            self.written = 0;
         }
     }
 
@@ -158,7 +159,7 @@ pub(super) fn head<B>(
     ending: Ending,
     connection: Option<&'static [u8]>,
 ) {
-    let buffer = &mut out.buffer;
+    let buffer: &mut Vec<u8> = &mut out.buffer;
     push_status(buffer, response.status());
     let mut dated = false;
     for (name, value) in response.headers() {
