@@ -46,6 +46,7 @@ impl Row {
             return Err("moves nothing less than a cent");
         }
         let (balance, held) = match (step, undo) {
+            (Step::Credit | Step::Settle, true) => return Err("cannot have that step undone"),
             (Step::Debit, false) if self.balance < cents => return Err("has insufficient funds"),
             (Step::Debit, false) => (self.balance - cents, self.held + cents),
             (Step::Debit | Step::Settle, _) if self.held < cents => return Err(SPENT),
@@ -58,7 +59,6 @@ impl Row {
                 (self.balance + cents, self.held)
             }
             (Step::Settle, false) => (self.balance, self.held - cents),
-            (Step::Credit | Step::Settle, true) => return Err("cannot be undone that step"),
         };
         Ok(Self { balance, held, version: self.version.wrapping_add(1), ..self })
     }
@@ -111,8 +111,8 @@ mod tests {
         check((i64::MAX - 3, 0), Step::Credit, false, 4, Err("more than an int64"));
         // What is held may come back, and must find room.
         check((i64::MAX - 3, 1), Step::Credit, false, 3, Err("more than an int64"));
-        check((10, 0), Step::Credit, true, 1, Err("cannot be undone"));
-        check((10, 0), Step::Settle, true, 1, Err("cannot be undone"));
+        check((10, 0), Step::Credit, true, 1, Err("cannot have that step undone"));
+        check((10, 0), Step::Settle, true, 1, Err("cannot have that step undone"));
         for cents in [0, -1, i64::MIN] {
             for step in [Step::Debit, Step::Credit, Step::Settle] {
                 check((10, 10), step, false, cents, Err("nothing less than a cent"));
