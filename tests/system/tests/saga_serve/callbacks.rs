@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::calls::Op;
 use crate::check::Story;
-use crate::coordinator::{Coordinator, FAST};
+use crate::coordinator::{Coordinator, FAST, Owned};
 use crate::faults::{Fault, Script, When};
 use crate::ledger::{FIRST, Ledger};
 use crate::peer::Peer;
@@ -23,13 +23,15 @@ const SHORT: Duration = Duration::from_millis(700);
 struct Scene {
     world: Arc<World>,
     peers: Vec<Peer>,
+    _coordinator: Owned,
 }
 
 impl Scene {
     fn start(name: &str, flags: &[&str]) -> Self {
         let ledger = Ledger::new(&["lender0", "spender0"]);
-        let (world, peers) = World::start(Coordinator::start(name, flags), ledger, Script::quiet());
-        Self { world, peers }
+        let coordinator = Coordinator::start(name, flags);
+        let (world, peers) = World::start(&coordinator, ledger, Script::quiet());
+        Self { world, peers, _coordinator: coordinator }
     }
 
     /// debit, credit, note; `to` is `nobody` for a pivot that is refused.
@@ -118,8 +120,8 @@ fn a_restart_behind_the_deadline_turns_what_was_not_decided() {
 fn lost_answers_and_a_crash_lose_nothing() {
     let scene = Scene::start("saga-lost", FAST);
     for (number, step) in ["grant", "debit", "credit", "note"].into_iter().enumerate() {
-        for lost in [1, 3, 5] {
-            for end in [Fault::None, Fault::Crash(When::Before, SHORT), Fault::Crash(When::Applied, SHORT)] {
+        for lost in [1, 4] {
+            for end in [Fault::None, Fault::Crash(When::Applied, SHORT)] {
                 let id = format!("l{number}-{lost}-{end:?}").replace(['(', ')', ',', ' '], "_");
                 let plan = scene.transfer(&id, "spender0", if end == Fault::None { LONG } else { SHORT });
                 let mut faults = vec![Fault::Lose(0); lost];
@@ -133,19 +135,23 @@ fn lost_answers_and_a_crash_lose_nothing() {
     }
 }
 
-/// SIGSTOP past the deadline at a callback, and once past the lease: then the process takes over from itself.
+/// SIGSTOP past the deadline at a callback; in a soak also past the lease, when the process takes over from itself. In `servers` another
+/// one does, in a second.
 #[test]
 fn a_coordinator_that_stood_still_goes_on() {
     let scene = Scene::start("saga-frozen", FAST);
     // The embedded store's lease is 10 s.
     let past = Duration::from_millis(10_500);
-    for (step, deadline, still) in [
+    let mut cases = vec![
         ("debit", LONG, SHORT),
         ("debit", SHORT, SHORT * 2),
         ("credit", SHORT, SHORT * 2),
         ("note", SHORT, SHORT * 2),
-        ("credit", LONG, past),
-    ] {
+    ];
+    if aqueduct_kit::rounds(1) > 1 {
+        cases.extend([("debit", LONG, past), ("credit", LONG, past)]);
+    }
+    for (step, deadline, still) in cases {
         let plan = scene.transfer(&format!("f-{step}-{still:?}"), "spender0", deadline);
         let saga = scene.run(&plan, (step, Op::Execute), &[Fault::Freeze(still)]);
         let decided = scene.ends_as_decided(&saga);

@@ -3,8 +3,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Deref;
+use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aqueduct_kit::process::within;
@@ -23,23 +26,49 @@ pub(crate) struct Coordinator {
     flags: Vec<String>,
     /// `None` while it is down.
     process: Mutex<Option<Process>>,
-    pub(crate) scratch: Scratch,
+    log: PathBuf,
+    /// The test is over: it is not started again.
+    over: AtomicBool,
+}
+
+/// A coordinator, and its end with the test: threads that serve participants know it for longer.
+pub(crate) struct Owned {
+    coordinator: Arc<Coordinator>,
+    _scratch: Scratch,
+}
+
+impl Deref for Owned {
+    type Target = Arc<Coordinator>;
+
+    fn deref(&self) -> &Arc<Coordinator> {
+        &self.coordinator
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.coordinator.over.store(true, Relaxed);
+        self.coordinator.kill();
+    }
 }
 
 impl Coordinator {
     /// A coordinator that is ready, on a folder of its own.
-    pub(crate) fn start(name: &str, flags: &[&str]) -> Arc<Self> {
+    pub(crate) fn start(name: &str, flags: &[&str]) -> Owned {
         let scratch = Scratch::new(name);
         let data = scratch.join("data").display().to_string();
         Self::start_at(scratch, &[&["--data", &data], flags].concat())
     }
 
     /// A coordinator that is ready, on whatever the flags name.
-    pub(crate) fn start_at(scratch: Scratch, flags: &[&str]) -> Arc<Self> {
+    pub(crate) fn start_at(scratch: Scratch, flags: &[&str]) -> Owned {
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let this = Self { port: Port::free(), flags, process: Mutex::new(None), scratch };
-        this.restart();
-        Arc::new(this)
+        let log = scratch.join("coordinator.log");
+        let (process, over) = (Mutex::new(None), AtomicBool::new(false));
+        let coordinator = Arc::new(Self { port: Port::free(), flags, process, log, over });
+        let owned = Owned { coordinator, _scratch: scratch };
+        owned.restart();
+        owned
     }
 
     /// The command that serves the same, on an address.
@@ -69,18 +98,17 @@ impl Coordinator {
     /// Starts it. False when it runs already.
     fn begin(&self) -> bool {
         let mut slot = self.process.lock().unwrap();
-        let down = slot.is_none();
+        let down = slot.is_none() && !self.over.load(Relaxed);
         if down {
-            let (mut command, log) =
-                (self.command(self.port.address()), self.scratch.join("coordinator.log"));
-            *slot = Some(Process::start_with_log("coordinator", &mut command, &log).unwrap());
+            let mut command = self.command(self.port.address());
+            *slot = Some(Process::start_with_log("coordinator", &mut command, &self.log).unwrap());
         }
         down
     }
 
     /// Kills it with -9. It may be dead already.
     pub(crate) fn kill(&self) {
-        if let Some(mut process) = self.process.lock().unwrap().take() {
+        if let Some(mut process) = self.process.lock().unwrap_or_else(PoisonError::into_inner).take() {
             process.kill().unwrap();
         }
     }
@@ -137,14 +165,5 @@ impl Coordinator {
             wanted.contains(&status).then(|| last.clone())
         });
         found.unwrap_or_else(|| panic!("{id} is not {wanted:?} in time: {last:#}"))
-    }
-}
-
-impl Drop for Coordinator {
-    fn drop(&mut self) {
-        // One that is stopped still ends by SIGKILL; only the log of a failed test is of interest.
-        if std::thread::panicking() {
-            self.kill();
-        }
     }
 }

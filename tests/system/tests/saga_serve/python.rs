@@ -1,8 +1,9 @@
 //! The worked example in Python: transfers between two banks that are processes of their own, which are killed at calls, as the coordinator
 //! is.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aqueduct_kit::process::within;
@@ -30,34 +31,36 @@ struct Banks {
 
 /// A bank, which is there but while it is being started again.
 struct Bank {
-    name: String,
     port: Port,
-    process: Mutex<Process>,
-    scratch: Arc<Scratch>,
+    /// `None` once the test is over.
+    process: Mutex<Option<Process>>,
+    data: PathBuf,
 }
 
 impl Bank {
-    fn start(name: String, scratch: &Arc<Scratch>) -> Self {
-        let (port, scratch) = (Port::free(), Arc::clone(scratch));
-        let process = Mutex::new(Self::process(&name, &port, &scratch));
-        Self { name, port, process, scratch }
+    fn start(data: PathBuf) -> Self {
+        let port = Port::free();
+        let process = Mutex::new(Some(Self::process(&data, &port)));
+        Self { port, process, data }
     }
 
-    fn process(name: &str, port: &Port, scratch: &Scratch) -> Process {
+    fn process(data: &Path, port: &Port) -> Process {
         let mut command = Command::new("python3");
         command.arg(binary::workspace().join("docs/examples/saga_participant.py"));
-        command.args(["--listen", &port.address().to_string(), "--data"]).arg(scratch.join(name));
+        command.args(["--listen", &port.address().to_string(), "--data"]).arg(data);
         command.args(["--open", &format!("lender={FIRST}"), "--open", "spender=0"]);
-        let mut process = Process::start(name, &mut command).unwrap();
+        let mut process = Process::start("bank", &mut command).unwrap();
         process.wait_port(port.address(), within(30)).unwrap();
         process
     }
 
     /// kill -9, and a new process on the same file.
     fn kill(&self) {
-        let mut process = self.process.lock().unwrap();
-        process.kill().unwrap();
-        *process = Self::process(&self.name, &self.port, &self.scratch);
+        let mut slot = self.process.lock().unwrap();
+        if let Some(process) = slot.as_mut() {
+            process.kill().unwrap();
+            *process = Self::process(&self.data, &self.port);
+        }
     }
 
     fn balance(&self, account: &str) -> i64 {
@@ -114,20 +117,32 @@ impl Banks {
     }
 }
 
+/// Ends the banks with the test: threads that serve the coordinator know them for longer.
+struct End(Arc<World<Banks>>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        for bank in &self.0.ledger.both {
+            drop(bank.process.lock().unwrap_or_else(PoisonError::into_inner).take());
+        }
+    }
+}
+
 #[test]
 fn the_python_participant_keeps_its_money_through_kills() {
-    let scratch = Arc::new(Scratch::new("saga-python"));
+    let scratch = Scratch::new("saga-python");
     for seed in 0..u64::from(aqueduct_kit::sagas(1)) {
         run(seed, &scratch);
     }
 }
 
-fn run(seed: u64, scratch: &Arc<Scratch>) {
-    let bank = |name: &str| Bank::start(format!("{name}{seed}.db"), scratch);
+fn run(seed: u64, scratch: &Scratch) {
+    let bank = |name: &str| Bank::start(scratch.join(format!("{name}{seed}.db")));
     let banks =
         Banks { both: [bank("a"), bank("b")], random: Random::new(seed, "banks"), kills: Mutex::new(8) };
-    let (world, peers) =
-        World::start(Coordinator::start("saga-python", FAST), banks, Script::new(seed, 2, 10));
+    let coordinator = Coordinator::start("saga-python", FAST);
+    let (world, peers) = World::start(&coordinator, banks, Script::new(seed, 2, 10));
+    let _end = End(Arc::clone(&world));
     let transfer = |number: u64| {
         // Every fourth wants more than is there, or to an account that is not.
         let (cents, to) = match number % 4 {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::calls::Op;
 use crate::check::Story;
-use crate::coordinator::Coordinator;
+use crate::coordinator::{Coordinator, Owned};
 use crate::faults::{Fault, Script, When};
 use crate::ledger::{FIRST, Ledger};
 use crate::plans::{Kind, Plan, Step};
@@ -22,7 +22,8 @@ const STILL: Duration = Duration::from_millis(2500);
 
 struct Pair {
     world: Arc<World>,
-    other: Arc<Coordinator>,
+    _first: Owned,
+    other: Owned,
     urls: [String; 2],
     _database: MariaDb,
     _scratch: Scratch,
@@ -37,12 +38,13 @@ impl Pair {
         let config = format!("saga:\n  lease: 1s\n  attempt_timeout: 400ms\n  mysql: {mysql}\n");
         let config = scratch.write("sagas.yaml", config).display().to_string();
         let start = || Coordinator::start_at(Scratch::new(name), &["--config", &config]);
+        let first = start();
         let ledger = Ledger::new(&["lender0", "spender0"]);
-        let (world, peers) = World::start(start(), ledger, Script::quiet());
+        let (world, peers) = World::start(&first, ledger, Script::quiet());
         let urls = [peers[0].url("a"), peers[1].url("b")];
         // They serve until the end of the test's process.
         std::mem::forget(peers);
-        Self { world, other: start(), urls, _database: database, _scratch: scratch }
+        Self { world, _first: first, other: start(), urls, _database: database, _scratch: scratch }
     }
 
     /// Submits to the first a transfer at whose callback it stands still or dies; the other one ends it, and the first finds that when it

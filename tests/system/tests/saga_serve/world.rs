@@ -39,16 +39,17 @@ enum Mend {
 
 impl<B: Books> World<B> {
     /// Participants with a ledger, and who starts the coordinator again when it was killed.
-    pub(crate) fn start(coordinator: Arc<Coordinator>, ledger: B, script: Script) -> (Arc<Self>, Vec<Peer>) {
+    pub(crate) fn start(coordinator: &Arc<Coordinator>, ledger: B, script: Script) -> (Arc<Self>, Vec<Peer>) {
         let (nurse, orders) = channel();
         let world = Arc::new(Self {
-            coordinator: Arc::clone(&coordinator),
+            coordinator: Arc::clone(coordinator),
             calls: Calls::default(),
             ledger,
             script,
             copies: Mutex::default(),
             nurse: Mutex::new(nurse),
         });
+        let coordinator = Arc::clone(coordinator);
         thread::spawn(move || watch(&coordinator, &orders));
         let peer = || {
             let world = Arc::clone(&world);
@@ -144,14 +145,18 @@ impl<B: Books> World<B> {
     }
 }
 
-/// Sets right what faults have done to the coordinator, one after the other.
-fn watch(coordinator: &Coordinator, orders: &Receiver<(Mend, Duration)>) {
+/// Sets right what faults have done to the coordinator. Each on a thread of its own: one that is being started can be stopped by a call
+/// that it makes, and is ready only when it goes on.
+fn watch(coordinator: &Arc<Coordinator>, orders: &Receiver<(Mend, Duration)>) {
     for (mend, after) in orders {
-        pass(after);
-        match mend {
-            Mend::Restart => coordinator.restart(),
-            Mend::Resume => coordinator.resume(),
-        }
+        let coordinator = Arc::clone(coordinator);
+        thread::spawn(move || {
+            pass(after);
+            match mend {
+                Mend::Restart => coordinator.restart(),
+                Mend::Resume => coordinator.resume(),
+            }
+        });
     }
 }
 
