@@ -13,7 +13,7 @@ use crate::proto::shop::{GetTransferRequest, Transfer};
 use crate::refuse::Refusal;
 use crate::vitals::Vitals;
 
-/// So much of the time until the deadline is left for the answer's way.
+/// Of the time until the deadline a tenth is left for the answer's way, and at least so much.
 const AHEAD: Duration = Duration::from_millis(50);
 /// The header that says which preference was heeded (RFC 7240, section 3).
 const APPLIED: &str = "preference-applied";
@@ -45,7 +45,8 @@ pub(super) async fn answer(bank: &Bank, id: &SagaId, along: &Along) -> Result<Re
 
 fn limit(wanted: Duration, deadline: Option<Instant>) -> Duration {
     let left = deadline.map_or(Duration::MAX, |deadline| {
-        deadline.saturating_duration_since(Instant::now()).saturating_sub(AHEAD)
+        let left = deadline.saturating_duration_since(Instant::now());
+        left.saturating_sub(AHEAD.max(left / 10))
     });
     wanted.min(left)
 }

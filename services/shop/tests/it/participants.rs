@@ -144,7 +144,7 @@ async fn trace_and_colour_go_along_into_the_compensation() {
     serving.abort();
 }
 
-/// Accepts connections, and says nothing.
+/// Its participants accept connections, and say nothing.
 #[tokio::test]
 async fn who_waits_is_answered_before_his_deadline() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -161,9 +161,9 @@ async fn who_waits_is_answered_before_his_deadline() {
         assert_eq!(answer.status(), Status::Pending);
         began.elapsed()
     };
-    let cut = check(&mut bank, "wait=60", "700m").await;
-    assert!((Duration::from_millis(500)..Duration::from_millis(700)).contains(&cut), "{cut:?}");
+    let cut = check(&mut bank, "wait=60", "4S").await;
+    assert!((Duration::from_secs(3)..Duration::from_secs(4)).contains(&cut), "{cut:?}");
     let whole = check(&mut bank, "wait=1", "20S").await;
-    assert!((Duration::from_secs(1)..Duration::from_secs(3)).contains(&whole), "{whole:?}");
+    assert!((Duration::from_secs(1)..Duration::from_secs(10)).contains(&whole), "{whole:?}");
     drop(shop);
 }
