@@ -94,13 +94,7 @@ async fn serve<S: Store>(
     let facts = Facts { command: "saga serve", edge: None, services: Some(address), data, config: None };
     // It answers for as long as this lives: to the end.
     let serving = admin.serve(&process, facts);
-    let Opened { store, shown, failed } = tokio::select! {
-        opened = opening => opened?,
-        signal = signals.next() => {
-            tracing::info!(signal = process::name(signal), "asked to stop before the store was open");
-            return Ok(());
-        }
-    };
+    let Opened { store, shown, failed } = opening.await?;
     let coordinator = Coordinator::open(store, options).map_err(Failure::usage)?;
     aqueduct_saga_server::collect(&process.registry, coordinator.clone());
     server.open(coordinator.clone());
