@@ -6,11 +6,13 @@ mod cache;
 mod cdc;
 mod clients;
 mod gateway;
+mod ids;
 mod levels;
 mod machine;
 mod median;
 mod netstack;
 mod orders;
+mod pools;
 mod progress;
 mod sagas;
 mod table;
@@ -41,8 +43,12 @@ enum What {
     Cache(cache::Args),
     /// From a commit to the first level of every instance, and how fast a backlog is caught up with
     Cdc(cdc::Args),
+    /// An ID beside UUIDs, a segment of a database, rs-snowflake and ferroid
+    Ids(ids::Args),
     /// Orders created and moved a second
     Orders(orders::Args),
+    /// A buffer of three allocators, of a pool a thread has, and of one that all share
+    Pools(pools::Args),
     /// Transfers a second, and a restart with many in flight
     Sagas(sagas::Args),
     /// What one message costs to transcode, beside others that do the same
@@ -57,7 +63,9 @@ fn main() -> ExitCode {
         What::Levels(args) => levels::run(args),
         What::Netstack(args) => netstack::run(args),
         What::Cache(args) => cache::run(args),
+        What::Ids(args) => ids::run(args),
         What::Orders(args) => orders::run(args),
+        What::Pools(args) => pools::run(args),
         What::Sagas(args) => sagas::run(args),
         What::Transcode(args) => transcode::run(args),
     };

@@ -15,7 +15,9 @@ Examples:
   cargo xtask bench gateway -- --rounds 9
   cargo xtask bench gateway -- --help               all options of the harness
   cargo xtask bench netstack
+  cargo xtask bench ids
   cargo xtask bench orders
+  cargo xtask bench pools
   cargo xtask bench cdc -- --rows 20000             MariaDB, Redis and NATS must be there: `cargo xtask test` installs them
   cargo xtask bench cache -- --parts hits,rates
   cargo xtask bench transcode")]
@@ -37,8 +39,12 @@ enum What {
     Netstack,
     /// A hit beside moka and quick_cache, hit rates, many keys through Redis, a miss storm
     Cache,
+    /// An ID beside UUIDs, a segment of a database, rs-snowflake and ferroid
+    Ids,
     /// Orders created and moved a second, at the committer and over HTTP
     Orders,
+    /// A buffer of three allocators, of a pool a thread has, and of one that all share
+    Pools,
     /// How long a read of an order takes from each level of the cache
     Levels,
     /// From a commit to the first level of every instance; catching up with a backlog of a million rows
@@ -59,12 +65,16 @@ pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
         What::Gateway => &["gateway"],
         What::Netstack => &["netstack"],
         What::Cache => &["cache"],
+        What::Ids => &["ids"],
         What::Orders => &["orders"],
+        What::Pools => &["pools"],
         What::Cdc => &["cdc"],
         What::Levels => &["levels"],
         What::Sagas => &["sagas"],
         What::Transcode => &["transcode"],
-        What::All => &["gateway", "netstack", "cache", "levels", "orders", "sagas", "cdc", "transcode"],
+        What::All => {
+            &["gateway", "netstack", "cache", "levels", "ids", "orders", "sagas", "cdc", "pools", "transcode"]
+        }
     };
     steps.run("build", &mut cargo("build --release --package aqueduct-bench"))?;
     for name in names {
