@@ -22,9 +22,10 @@ pub(super) fn ours() -> String {
         return "the lease could not be opened".to_owned();
     };
     let ids = lease.generator();
-    let before = ids.next_id(Route::of_hash(1));
+    let mint = || ids.next_id(Route::of_hash(1)).ok();
+    let before = mint();
     unix_ms.fetch_sub(900, Ordering::SeqCst);
-    let followed = ids.next_id(Route::of_hash(1)) > before;
+    let followed = mint().zip(before).is_some_and(|(after, before)| after > before);
     unix_ms.store(START - HOUR_MS, Ordering::SeqCst);
     match ids.next_id(Route::of_hash(1)) {
         Err(IdError::ClockBehind { by }) if followed => {
@@ -56,7 +57,7 @@ impl TimeSource<u64> for Given<'_> {
 pub(super) fn ferroid() -> String {
     let ms = AtomicU64::new(10 * HOUR_MS);
     let generator = AtomicSnowflakeGenerator::<SnowflakeTwitterId, _>::new(1, Given(&ms));
-    drop(generator.poll_id());
+    let _first = generator.poll_id();
     ms.fetch_sub(HOUR_MS, Ordering::SeqCst);
     match generator.poll_id() {
         Poll::Pending { yield_for } => {

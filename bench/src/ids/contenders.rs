@@ -14,7 +14,6 @@ use ferroid::id::SnowflakeTwitterId;
 use ferroid::time::{MonotonicClock, TWITTER_EPOCH};
 use mysql_async::prelude::Queryable as _;
 use snowflake::SnowflakeIdGenerator;
-use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use super::clock;
