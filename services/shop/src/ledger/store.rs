@@ -2,7 +2,7 @@
 //!
 //! | keyspace | key | value |
 //! |---|---|---|
-//! | `accounts` | id, 8 bytes big-endian | [`Row`] |
+//! | `accounts` | id, 8 bytes big-endian | [`super::row::Row`] |
 //! | `barrier`, `barrier_age` | those of `aqueduct_saga::barrier::fjall` | |
 
 use std::path::Path;

@@ -2,7 +2,7 @@
 //!
 //! Of etcd's own leases no use is made: a key that etcd deletes at the end of a term would take the mark with it.
 //!
-//! The client is tonic's, with the few messages written out in [`wire`]. The crate `etcd-client` would need `protoc` on the
+//! The client is tonic's, with the few messages written out in `wire`. The crate `etcd-client` would need `protoc` on the
 //! machine that builds, and etcd's HTTP+JSON gateway an HTTP client that nothing else here needs.
 
 mod wire;
