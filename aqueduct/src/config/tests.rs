@@ -233,7 +233,7 @@ routes:
             "1:1: listen: name at least one address, such as 127.0.0.1:8080",
             "2:40: `y` is not host:port, such as 127.0.0.1:50051",
             "4:16: the descriptors have no service `shop.v1.OrderServce`; they have: shop.v1.OrderService, \
-             grpc.health.v1.Health",
+             shop.v1.AccountService, shop.v1.TransferService, shop.v1.LedgerService, grpc.health.v1.Health",
             "5:49: there is no upstream `a`; there are: a.b",
             "6:16: `grpc.health.v1.Health` is routed twice",
         ],

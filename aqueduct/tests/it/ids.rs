@@ -83,7 +83,7 @@ fn batches_over_http_are_unique_over_a_kill_and_a_restart() {
         (json!({"count": 10_001}), "count is 10001: at most 10000"),
         (json!({"count": -1}), "count"),
         (json!({"route": {"shard": 4}}), "route.shard is 4: shards are 0 to 3"),
-        (json!({"key": "1", "route": {}}), "key"),
+        (json!({"key": "1", "route": {}}), "oneof placement"),
     ] {
         let (status, answer) = ids.mint(&request);
         let message = answer["message"].as_str().unwrap();

@@ -5,7 +5,9 @@ use std::time::Duration;
 use aqueduct_saga::{MOST_BYTES, Store};
 use aqueduct_telemetry::health::Probe;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -100,9 +102,12 @@ async fn submit<S: Store>(
     Ok(respond(StatusCode::OK, answer.to_string()))
 }
 
-/// A body without a type counts as JSON: clients that set none mean no other.
+/// What a program sends is read as JSON, whatever it calls it: many name a form's type where they are told none. A page in a
+/// browser, which may send a form anywhere, says where it comes from, and has to ask first to send JSON.
 fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(given) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let (Some(given), true) = (headers.get(CONTENT_TYPE), headers.contains_key(ORIGIN)) else {
+        return Ok(());
+    };
     let given = String::from_utf8_lossy(given.as_bytes());
     let kind = given.split(';').next().unwrap_or_default().trim();
     if kind.eq_ignore_ascii_case("application/json") {
