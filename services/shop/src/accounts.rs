@@ -1,6 +1,6 @@
 //! `CreateAccount` and `GetAccount`.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use aqueduct_ids::Route;
@@ -16,6 +16,8 @@ use crate::validate;
 /// Opens an account at its participant, and answers once that has it on disk.
 pub(crate) async fn create(bank: &Bank, request: CreateAccountRequest) -> Result<Response<Account>, Refusal> {
     validate::account(&request)?;
+    // Accounts belong to nobody here, so they are spread over all routes.
+    let anywhere = || Route::of_hash(bank.minted.fetch_add(1, Relaxed));
     let id = if request.id == 0 { mint(&bank.ids, anywhere()).await?.as_i64() } else { request.id };
     match bank.seats.open_account(id, request.balance_cents).await.map_err(unanswered)? {
         Opened::Is(account) => Ok(Response::new(account)),
@@ -31,12 +33,6 @@ pub(crate) async fn get(bank: &Bank, request: &GetAccountRequest) -> Result<Resp
     }
     let account = bank.seats.account(id).await.map_err(unanswered)?;
     account.map(Response::new).ok_or_else(|| Refusal::no_account(id))
-}
-
-/// Accounts belong to nobody here, so they are spread over all routes.
-fn anywhere() -> Route {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    Route::of_hash(NEXT.fetch_add(1, Relaxed))
 }
 
 fn unanswered(refused: Refused) -> Refusal {

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use aqueduct_ids::Generator;
@@ -38,6 +39,8 @@ pub(crate) struct Bank {
     pub(crate) definition: Saga<Transfer>,
     pub(crate) seats: Seats,
     pub(crate) monitor: Arc<Monitor>,
+    /// Ids of accounts that were minted here.
+    pub(crate) minted: AtomicU64,
     // With the database of the sagas; its folder is unlocked last.
     _tables: Tables,
 }
@@ -73,6 +76,7 @@ impl Bank {
             definition: definition::transfer(&seats)?,
             seats,
             monitor: Arc::clone(monitor),
+            minted: AtomicU64::new(0),
             _tables: tables.clone(),
         })
     }

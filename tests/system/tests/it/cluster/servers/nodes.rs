@@ -142,7 +142,7 @@ fn what_is_paid_is_shipped_by_a_worker_also_one_that_starts_later() {
     check_order(&events.wait_for(&BTreeMap::from([(early, 2), (by_hand, 3)])));
     assert_eq!(shop.get(early).version, 2);
 
-    let yaml = below.yaml("shop: { worker: 7, ship_when_paid: true }") + "  cdc: { here: false }\n";
+    let yaml = below.yaml("shop: { ship_when_paid: true }") + "  cdc: { here: false }\n";
     let worker = crate::site::Site::with_config("ship-worker", &yaml);
     let process = worker.up();
     let shipped = |id: i64| {
