@@ -98,7 +98,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Each measurement begins with nothing on disk, or the later ones would pay for the compactions of the earlier.
-fn with_fresh<T>(folder: &Path, work: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+pub(crate) fn with_fresh<T>(folder: &Path, work: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     let clear = || match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -6,15 +6,14 @@ mod engine;
 mod report;
 mod transfers;
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aqueduct_kit::binary::workspace;
 use clap::ValueEnum;
 
+use crate::orders::with_fresh;
 use crate::{machine, progress};
 
 /// How to measure.
@@ -112,18 +111,4 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         anstream::println!("kept in {}", machine::keep("sagas", &report)?.display());
     }
     Ok(())
-}
-
-/// Each measurement begins with nothing on disk.
-fn with_fresh<T>(folder: &Path, work: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
-    let clear = || match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    };
-    clear()
-        .and_then(|()| fs::create_dir_all(folder))
-        .with_context(|| format!("make {}", folder.display()))?;
-    let outcome = work(folder)?;
-    clear().with_context(|| format!("remove {}", folder.display()))?;
-    Ok(outcome)
 }
