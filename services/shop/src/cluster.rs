@@ -20,6 +20,7 @@ use aqueduct_cache::l2::{self, Epochs, Store, TierOptions};
 use aqueduct_cdc::follow::{Beats, Follower};
 use aqueduct_cdc::heartbeat;
 use aqueduct_cdc::{TableName, Watched};
+use aqueduct_fsm::Failure;
 use aqueduct_ids::Generator;
 use aqueduct_ids_service::{Held, Keeper, Renewal};
 use aqueduct_runtime::{clock, task, task::Owned};
@@ -177,6 +178,7 @@ impl Shop {
             bus: None,
             auditor: audit::auditor(clock::now_unix_ms()),
         });
+        background.push(task::spawn("shop-committers", committers_live(Arc::clone(&orders))).into());
         background.push(task::spawn("shop-audit", audit::run(Arc::clone(&orders), delta)).into());
         let relayed = Arc::new(Relayed::default());
         let part = (database, outboxes, instance);
@@ -252,6 +254,15 @@ fn report(monitor: &Arc<Monitor>, ids: Generator) -> impl Fn(Renewal) + Send + '
             monitor.fail(Failed::Ids(why));
         }
         monitor.ids(ids.ready());
+    }
+}
+
+/// Gives the process up when a committer has ended by itself: nothing of its shard would be committed any more.
+async fn committers_live(orders: Arc<Orders>) {
+    if let Book::Sharded(sharded) = &*orders.book {
+        let shard = sharded.failed().await;
+        let reason = format!("the committer of shard {shard} has ended, which is a defect: see the log above");
+        orders.monitor.fail(Failure::new(&reason));
     }
 }
 

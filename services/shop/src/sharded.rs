@@ -16,6 +16,7 @@ use aqueduct_fsm::{Code as _, Done, EventId, Group, GroupError, GroupOptions, Gr
 use aqueduct_runtime::task::{self, Owned};
 use aqueduct_shards::{Error, Freshness, Route, SHARDS, Shards, Token};
 use bytes::Bytes;
+use futures_util::future::select_all;
 use prost::Message as _;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -78,6 +79,17 @@ impl Sharded {
         for committer in &self.committers {
             committer.close().await;
         }
+    }
+
+    /// Returns when the committer of some shard, that one, has ended by itself.
+    pub(crate) async fn failed(&self) -> usize {
+        let failures = self.committers.iter().enumerate().map(|(shard, committer)| {
+            Box::pin(async move {
+                committer.failed().await;
+                shard
+            })
+        });
+        select_all(failures).await.0
     }
 
     /// The figures of each shard's committer.

@@ -99,6 +99,11 @@ impl MariaDb {
         args.push(format!("--port={}", place.port()));
         // Relative to the data, since the path of a socket may have 107 bytes at most.
         args.extend(["--socket=mariadbd.sock", "--pid-file=mariadbd.pid"].map(str::to_owned));
+        // A server that starts removes what it takes for leftovers in its folder for temporary tables: another's, in a shared one,
+        // which crashes that other in the middle of a query.
+        let temporary = place.folder().join("tmp");
+        fs::create_dir_all(&temporary)?;
+        args.push(format!("--tmpdir={}", temporary.display()));
         args.extend(["--bind-address=127.0.0.1", "--skip-name-resolve"].map(str::to_owned));
         // The port, as what sets it apart from every other server of the tests.
         args.push(format!("--server-id={}", place.port()));

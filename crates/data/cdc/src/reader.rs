@@ -9,7 +9,7 @@ use mysql_async::binlog::events::Event;
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, Error as Driver};
 use tokio::task::{JoinError, JoinHandle};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::assemble::Assembler;
 use crate::change::{EpochBump, Reason, Scope, Sink, Transaction};
@@ -59,12 +59,21 @@ impl<S: Store> Reader<S> {
         let found = check::findings(&mut conn, &reader.options.tables).await;
         let findings = found.map_err(|error| reader.broken(&error))?;
         if findings.is_empty() {
-            // Asks for the stream, to be told now if that is not granted, and hangs up.
-            let stream = Box::pin(reader.request(&Position::default())).await?;
-            drop(stream);
+            Box::pin(reader.probe()).await?;
             Ok(reader)
         } else {
             Err(Error::Setup { server: reader.server(), findings })
+        }
+    }
+
+    /// Asks for the stream, to be told now if that is not granted, and hangs up when the server has begun with it: by then it has
+    /// ended the stream of the server id's earlier client. Later it could take the next one for that.
+    async fn probe(&self) -> Result<(), Error> {
+        let mut stream = self.request(&Position::default()).await?;
+        match timeout(self.options.heartbeat * 2, stream.next()).await {
+            // What else is wrong, also a purged position, is met again when it is followed.
+            Ok(Some(Err(error))) => self.ended(&error).map(drop),
+            Ok(Some(Ok(_)) | None) | Err(_) => Ok(()),
         }
     }
 

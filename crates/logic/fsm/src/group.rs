@@ -122,6 +122,15 @@ impl<M: Machine, D: Database> Group<M, D> {
         self.shared.ended.wait().await;
     }
 
+    /// Returns when the committer has ended though nobody closed it: it panicked, or its future was dropped. Nothing is committed any more;
+    /// a restart is needed.
+    pub async fn failed(&self) {
+        self.shared.ended.wait().await;
+        if self.shared.room.is_closed() {
+            std::future::pending().await
+        }
+    }
+
     /// A snapshot of the counters.
     pub fn stats(&self) -> GroupStats {
         self.shared.counters.snapshot(self.shared.limit - self.shared.room.available_permits())

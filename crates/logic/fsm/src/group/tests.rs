@@ -265,5 +265,14 @@ async fn a_committer_that_is_dropped_in_the_middle_leaves_no_caller_waiting() {
     tokio::task::yield_now().await;
     committer.abort();
     assert!(matches!(call.await.unwrap(), Err(GroupError::Gone)));
+    orders.failed().await;
     orders.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_committer_that_was_closed_has_not_failed() {
+    let (orders, committer) = Group::<Order, _>::new(Memory::default(), &options()).unwrap();
+    tokio::spawn(committer);
+    orders.close().await;
+    assert!(tokio::time::timeout(Duration::from_mins(1), orders.failed()).await.is_err());
 }

@@ -55,6 +55,17 @@ fn what_was_committed_survives_kill_9() {
 }
 
 #[test]
+fn a_server_that_starts_leaves_the_temporary_tables_of_another_alone() {
+    let scratch = Scratch::new("mariadb");
+    let first = MariaDb::start(&scratch).unwrap();
+    // It removes everything of such a name there, in use or not.
+    let table = Path::new(&first.sql("SELECT @@tmpdir").unwrap()).join("#sql-temptable-1-2-3.MAI");
+    std::fs::write(&table, "").unwrap();
+    let _second = MariaDb::start(&scratch).unwrap();
+    assert!(table.exists(), "{table:?} is gone");
+}
+
+#[test]
 fn a_replica_follows_also_after_either_was_killed() {
     let scratch = Scratch::new("mariadb");
     let mut primary = MariaDb::start(&scratch).unwrap();

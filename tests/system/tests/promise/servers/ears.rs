@@ -27,7 +27,7 @@ pub(crate) struct Heard {
     pub(crate) epoch: u64,
 }
 
-/// For so long the second level keeps a floor at least, from when it says that it has it.
+/// For so long the second level keeps a floor at least, from when it says that it has it, unless a load takes its place.
 const KEPT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Ears {
@@ -142,8 +142,9 @@ impl Ears {
     fn held(&self, master: u32, writes: &[Write]) {
         for write in writes {
             let Write::Row { key, version, tombstone } = *write else { continue };
-            if key.table == Table::Orders {
-                let (version, until) = (version + u64::from(tombstone), self.history.now() + KEPT);
+            let version = version + u64::from(tombstone);
+            if key.table == Table::Orders && !self.watch.has_written(key, master, version) {
+                let until = self.history.now() + KEPT;
                 let asked = Duration::ZERO;
                 self.history.add(What::Stored { key, master, fill: None, version, asked, until });
             }

@@ -24,11 +24,13 @@ pub(crate) struct Watch {
     generation: AtomicU32,
     /// Who holds a lease: its number, and the generation in which it was given.
     holders: Mutex<BTreeMap<Vec<u8>, (u64, u32)>>,
+    /// The highest version that an instance wrote, in which generation.
+    written: Mutex<BTreeMap<(Key, u32), u64>>,
 }
 
 impl Watch {
     pub(crate) fn new(history: Arc<History>) -> Arc<Self> {
-        Arc::new(Self { history, generation: AtomicU32::new(0), holders: Mutex::default() })
+        Arc::new(Self { history, generation: AtomicU32::new(0), holders: Mutex::default(), written: Mutex::default() })
     }
 
     /// From now on masters change, or do not any more.
@@ -42,6 +44,19 @@ impl Watch {
 
     pub(crate) fn generation(&self) -> u32 {
         self.generation.load(SeqCst)
+    }
+
+    fn wrote(&self, key: Key, generation: u32, version: u64) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let highest = written.entry((key, generation)).or_default();
+        *highest = version.max(*highest);
+    }
+
+    /// Whether an instance wrote that version or a later one. It lives for as long as that instance said, and not for as long as a
+    /// floor that came before: an absent row's, for instance, is forgotten soon.
+    pub(crate) fn has_written(&self, key: Key, generation: u32, version: u64) -> bool {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.get(&(key, generation)).is_some_and(|highest| *highest >= version)
     }
 
     fn holder(&self, token: &[u8]) -> Option<(u64, u32)> {
@@ -109,6 +124,7 @@ impl Observed {
                 // A floor may be there already, with less time left.
                 let lives = if call.args[4].is_empty() { Duration::ZERO } else { millis(3) };
                 let version = number(text(1).as_bytes());
+                self.watch.wrote(key, master, version);
                 history.add(What::Stored { key, master, fill, version, asked, until: asked + lives });
             }
             _ => {}
