@@ -261,7 +261,8 @@ fn report(monitor: &Arc<Monitor>, ids: Generator) -> impl Fn(Renewal) + Send + '
 async fn committers_live(orders: Arc<Orders>) {
     if let Book::Sharded(sharded) = &*orders.book {
         let shard = sharded.failed().await;
-        let reason = format!("the committer of shard {shard} has ended, which is a defect: see the log above");
+        let reason =
+            format!("the committer of shard {shard} has ended, which is a defect: see the log above");
         orders.monitor.fail(Failure::new(&reason));
     }
 }

@@ -87,11 +87,21 @@ impl Story<'_> {
             let before = at.checked_sub(1).and_then(|at| self.plan.steps.get(at));
             let decides =
                 step.kind != Kind::Compensable && before.is_none_or(|it| it.kind == Kind::Compensable);
+            // What was decided in time may arrive at a later attempt, should the first have been lost with its coordinator.
             let over = self.acknowledged.map(|at| at + self.plan.deadline + ON_ITS_WAY);
-            if decides && over.is_some_and(|over| first.at > over) {
+            let late = first.call.attempt == 1 && over.is_some_and(|over| first.at > over);
+            if decides && (late || self.decided_late(&step.name)) {
                 wrong.push(format!("{} was executed behind the deadline", step.name));
             }
         }
+    }
+
+    /// By its own account, which it wrote before it sent anything.
+    fn decided_late(&self, step: &str) -> bool {
+        let sent =
+            |entry: &&Value| entry["what"] == "SENT" && entry["op"] == "execute" && entry["step"] == step;
+        let first = self.end["timeline"].as_array().and_then(|timeline| timeline.iter().find(sent));
+        first.and_then(|sent| sent["at"].as_u64()) > self.end["deadlineAt"].as_u64()
     }
 
     /// Whatever may have happened is undone, the last first; nothing that cannot be.

@@ -121,11 +121,14 @@ async fn closing_commits_what_is_queued_and_drops_the_store() {
     store.set(Mood::Hold);
     let orders = store.start(&Options::default());
     let mut calls = tokio::task::JoinSet::new();
-    for key in 0..30 {
+    let first = orders.clone();
+    calls.spawn(async move { first.create(0, "").await });
+    store.entered(1).await;
+    for key in 1..30 {
         let orders = orders.clone();
         calls.spawn(async move { orders.create(key, "").await });
     }
-    while calls.len() < 30 || orders.stats().queued < 29 {
+    while orders.stats().queued < 29 {
         tokio::task::yield_now().await;
     }
     let closing = tokio::join!(orders.close(), orders.close(), async {

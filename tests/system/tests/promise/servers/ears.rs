@@ -70,7 +70,11 @@ impl Ears {
             self.heard.send_modify(|heard| heard.missed += 1);
         }
         if self.at.is_none_or(|at| at.0 != record.epoch) {
-            self.behind.clear();
+            // What said that the second level has it may have died with the bus. A capture that goes on behind it does not say it again,
+            // and rightly so if it has: the run looks into the second level in the end.
+            for (_, _, writes) in self.behind.drain(..) {
+                self.history.add(What::Floored(writes));
+            }
             self.heard.send_modify(|heard| heard.epoch = record.epoch);
         }
         self.at = Some(here);
@@ -142,8 +146,11 @@ impl Ears {
     fn held(&self, master: u32, writes: &[Write]) {
         for write in writes {
             let Write::Row { key, version, tombstone } = *write else { continue };
+            if key.table != Table::Orders {
+                continue;
+            }
             let version = version + u64::from(tombstone);
-            if key.table == Table::Orders && !self.watch.has_written(key, master, version) {
+            if !self.watch.has_written(key, master, version) {
                 let until = self.history.now() + KEPT;
                 let asked = Duration::ZERO;
                 self.history.add(What::Stored { key, master, fill: None, version, asked, until });

@@ -24,7 +24,8 @@ use super::site::Site;
 /// Rows by key; of an order its version, of an item what stands in for one.
 type Cached = Cache<Key, u64, TierError<String>>;
 
-struct Text;
+/// How a row is written in the second level.
+pub(crate) struct Text;
 
 impl Codec<u64> for Text {
     fn encode(&self, version: &u64) -> Vec<u8> {

@@ -30,7 +30,12 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new(history: Arc<History>) -> Arc<Self> {
-        Arc::new(Self { history, generation: AtomicU32::new(0), holders: Mutex::default(), written: Mutex::default() })
+        Arc::new(Self {
+            history,
+            generation: AtomicU32::new(0),
+            holders: Mutex::default(),
+            written: Mutex::default(),
+        })
     }
 
     /// From now on masters change, or do not any more.

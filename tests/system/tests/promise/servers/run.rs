@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use aqueduct_bus::jetstream::{self, Bus};
 use aqueduct_cache::Mutation;
-use aqueduct_cache::l2::{self, Found, Store};
+use aqueduct_cache::l2::{self, Codec as _, Found, Store};
 use aqueduct_kit::process::within;
 use aqueduct_runtime::task::{self, Owned};
 use aqueduct_sim::checker::{Rule, Violation, check};
@@ -28,7 +28,7 @@ use tokio::task::block_in_place;
 use tokio::time::{sleep, timeout};
 
 use super::ears::{Ears, Heard};
-use super::instance::{Instance, Shared};
+use super::instance::{Instance, Shared, Text};
 use super::observed::Watch;
 use super::rows::{self, Rows};
 use super::site::Site;
@@ -221,11 +221,16 @@ impl Run {
         }
     }
 
-    /// What counts of a row in the second level.
-    async fn held(&self, key: Key) -> Option<(Kind, u64)> {
+    /// What the second level has of a row.
+    async fn found(&self, key: Key) -> Found {
         let table = rows::name(key.table).to_string();
         let name = l2::Key::new(&table, &key.id.to_string()).unwrap();
-        match self.level2.get(&name.epoch(self.instances[0].epochs.of(&table))).await.unwrap() {
+        self.level2.get(&name.epoch(self.instances[0].epochs.of(&table))).await.unwrap()
+    }
+
+    /// What counts of it.
+    async fn held(&self, key: Key) -> Option<(Kind, u64)> {
+        match self.found(key).await {
             Found::Live(entry) => Some((Kind::Live, entry.version)),
             Found::Negative(entry) => Some((Kind::Negative, entry.version)),
             Found::Floor(version) => Some((Kind::Floor, version)),
@@ -251,10 +256,22 @@ impl Run {
             let (l1, l2) = instance.current();
             history.add(What::Current(instance.number, l1, l2));
         }
-        for key in rows::keys().filter(|key| key.table == Table::Orders) {
-            if let Some((kind, version)) = self.held(key).await {
-                history.add(What::Held(key, kind, version));
+        for key in rows::keys() {
+            if key.table == Table::Orders {
+                if let Some((kind, version)) = self.held(key).await {
+                    history.add(What::Held(key, kind, version));
+                }
+                continue;
             }
+            // Without versions what it would answer is what can be compared.
+            let began = history.now();
+            let row = match self.found(key).await {
+                Found::Live(entry) if !entry.fresh.is_zero() => Text.decode(entry.data.unwrap()),
+                Found::Negative(_) => None,
+                Found::Live(_) | Found::Floor(_) | Found::Miss => continue,
+            };
+            let answer = Answer::Unmarked(row);
+            history.add(What::Read { instance: usize::MAX, key, began, token: None, answer });
         }
     }
 
