@@ -4,7 +4,7 @@ use crate::{Coordinator, Options, SubmitError};
 
 fn open(folder: &Path) -> Coordinator<Fjall> {
     let store = Fjall::open(folder, Clock::system()).unwrap();
-    Coordinator::open(store, Options { retention: Duration::ZERO, ..Options::default() }).unwrap()
+    Coordinator::open(store, Options::default()).unwrap()
 }
 
 #[tokio::test]
