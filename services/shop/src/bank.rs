@@ -1,7 +1,7 @@
 //! The shop's bank: two participants with accounts, and the sagas that move money between them.
 //!
-//! The sagas are in the shop's own database, the accounts in those of their participants. What a transfer does next is in rows, so
-//! that a start goes on where the last end was, whatever it was.
+//! The sagas are in the shop's own database, or in that of shard 0, the accounts in those of their participants. What a transfer does next is in
+//! rows, so that a start goes on where the last end was, whatever it was.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,16 +14,19 @@ use aqueduct_saga::fjall::Fjall;
 use aqueduct_saga::typed::{Definitions, Saga};
 use aqueduct_saga::{Clock, Coordinator};
 use aqueduct_telemetry::health::{Health, OnFailure};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::cluster::sagas;
 use crate::error::OpenError;
 use crate::ledger::Side;
 use crate::ledger::remote::Remote;
+use crate::ledger::sharded::Ledgers;
 use crate::options::Options;
+use crate::sagas::Sagas;
 use crate::store::Tables;
 use crate::transfers::definition::{self, Transfer};
-use crate::transfers::seats::Seats;
+use crate::transfers::seats::{Seats, barrier_kept};
 use crate::vitals::{Monitor, Vitals};
 
 /// How long an end waits for the steps under way. A local one takes as long as the disk; a remote one is cut, and asked again.
@@ -35,14 +38,14 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 /// What the handlers of accounts and transfers need.
 pub(crate) struct Bank {
     pub(crate) ids: Generator,
-    pub(crate) sagas: Coordinator<Fjall>,
+    pub(crate) sagas: Sagas,
     pub(crate) definition: Saga<Transfer>,
     pub(crate) seats: Seats,
     pub(crate) monitor: Arc<Monitor>,
     /// Ids of accounts that were minted here.
     pub(crate) minted: AtomicU64,
-    // With the database of the sagas; its folder is unlocked last.
-    _tables: Tables,
+    // With the database of the sagas, where that is embedded; its folder is unlocked last.
+    _tables: Option<Tables>,
 }
 
 impl fmt::Debug for Bank {
@@ -56,34 +59,63 @@ impl fmt::Debug for Bank {
 pub(crate) struct Runner {
     stop: oneshot::Sender<()>,
     run: JoinHandle<()>,
-    _watching: Vec<Owned>,
+    _background: Vec<Owned>,
 }
 
 impl Bank {
-    /// Opens what is in this process. Blocks on the disk; must be called within a tokio runtime.
+    /// Opens what is in this process, and its sagas to be [run](Self::run). Blocks on the disk; must be called within a tokio runtime.
     pub(crate) fn open(
         options: &Options,
         tables: &Tables,
         (ids, monitor): (&Generator, &Arc<Monitor>),
         seats: Seats,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<(Self, Coordinator<Fjall>), OpenError> {
         let sagas = Fjall::on(tables.database(), Clock::system()).map_err(Box::new)?;
-        let options =
-            aqueduct_saga::Options { retention: options.transfers_kept, ..aqueduct_saga::Options::default() };
+        let sagas = Coordinator::open(sagas, how(options))?;
+        let own = (Sagas::Embedded(sagas.clone()), Some(tables.clone()));
+        Ok((Self::new(own, (ids, monitor), seats)?, sagas))
+    }
+
+    /// One whose sagas and accounts are in the shards, with what runs them. They are the check `saga`: while their database is away, what is
+    /// cached of orders can be answered all the same.
+    pub(crate) fn join(
+        options: &Options,
+        place: sagas::Place,
+        (ids, monitor): (&Generator, &Arc<Monitor>),
+        health: &Health,
+    ) -> Result<(Arc<Self>, Runner), OpenError> {
+        let (ledgers, mut tasks) = Ledgers::new(&place.shards, barrier_kept(options.transfers_kept));
+        let seats = Seats::on_shards(options, &ledgers)?;
+        let (told, shared) = watch::channel(None);
+        let bank = Arc::new(Self::new((Sagas::Shared(shared), None), (ids, monitor), seats.clone())?);
+        let check = health.check("saga", OnFailure::Degraded);
+        let runner = sagas::Runner { place, options: how(options), seats, told, check };
+        let (stop, stopped) = oneshot::channel();
+        let run = task::spawn("shop-sagas", runner.run(stopped));
+        tasks.extend(bank.watch_participants(health));
+        Ok((bank, Runner { stop, run, _background: tasks }))
+    }
+
+    fn new(
+        (sagas, tables): (Sagas, Option<Tables>),
+        (ids, monitor): (&Generator, &Arc<Monitor>),
+        seats: Seats,
+    ) -> Result<Self, OpenError> {
         Ok(Self {
             ids: ids.clone(),
-            sagas: Coordinator::open(sagas, options)?,
+            sagas,
             definition: definition::transfer(&seats)?,
             seats,
             monitor: Arc::clone(monitor),
             minted: AtomicU64::new(0),
-            _tables: tables.clone(),
+            _tables: tables,
         })
     }
 
     /// Runs the sagas. What goes wrong for good is for `failed`, and is shown by the check `saga`.
     pub(crate) fn run(
         self: &Arc<Self>,
+        sagas: Coordinator<Fjall>,
         health: &Health,
         failed: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<Runner, OpenError> {
@@ -96,7 +128,7 @@ impl Bank {
         let run = task::spawn("shop-sagas", async move {
             let ledgers = bank.seats.failed();
             let sagas = async {
-                let run = bank.sagas.run(definitions, async { drop(stopped.await) });
+                let run = sagas.run(definitions, async { drop(stopped.await) });
                 run.await.err().map(|error| error.to_string())
             };
             let reason = tokio::select! {
@@ -110,7 +142,7 @@ impl Bank {
                 failed(&reason);
             }
         });
-        Ok(Runner { stop, run, _watching: self.watch_participants(health) })
+        Ok(Runner { stop, run, _background: self.watch_participants(health) })
     }
 }
 
@@ -133,6 +165,11 @@ impl Bank {
         };
         self.seats.there().into_iter().map(watch).collect()
     }
+}
+
+/// How sagas are run, all of them transfers.
+fn how(options: &Options) -> aqueduct_saga::Options {
+    aqueduct_saga::Options { retention: options.transfers_kept, ..aqueduct_saga::Options::default() }
 }
 
 impl Runner {

@@ -1,4 +1,4 @@
-//! A shop whose orders are in the shards: what it is told of the servers, and how it joins them.
+//! A shop whose orders, accounts and transfers are in the shards: what it is told of the servers, and how it joins them.
 //!
 //! A read goes `L1 → L2 → primary`. What keeps the caches true is the stream of changes of each source (a database server that
 //! is followed): this process reads all of each, fences its L1, and dates both levels by its own heartbeat (`docs/data.md`).
@@ -8,6 +8,7 @@ pub(crate) mod audit;
 mod checks;
 mod heart;
 pub(crate) mod relay;
+pub(crate) mod sagas;
 mod ship;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use aqueduct_telemetry::health::{Health, OnFailure};
 use aqueduct_telemetry::metrics::Registry;
 use tokio::sync::Notify;
 
+use crate::bank::Bank;
 use crate::book::Book;
 use crate::error::OpenError;
 use crate::folder::Folder;
@@ -44,7 +46,7 @@ use crate::watchers::Watchers;
 use apply::Applied;
 use relay::{Relay, Relayed};
 
-/// What a shop is told of the servers that hold its orders.
+/// What a shop is told of the servers that hold its orders and accounts.
 #[expect(missing_debug_implementations, reason = "a closure has nothing to show")]
 pub struct Cluster<R> {
     /// The databases.
@@ -124,7 +126,7 @@ fn orders_table(table: u8) -> String {
 
 impl Shop {
     /// Joins the servers: takes the data folder, which holds the lease of the ids alone, and starts what works for it: the
-    /// followers of the changes, the heartbeats, and the checks `mysql`, `redis`, `bus` and `cdc` in `health`.
+    /// followers of the changes, the heartbeats, and the checks `mysql`, `redis`, `bus`, `cdc` and `saga` in `health`.
     ///
     /// # Errors
     /// [`OpenError`]; then nothing is left running.
@@ -169,6 +171,8 @@ impl Shop {
         background.extend(follow(sources, (&names, &parts), hearts));
         let monitor = Arc::new(Monitor::new(health.check("ids", OnFailure::Unavailable)));
         let keeper = Keeper::start(held, report(&monitor, ids.clone()));
+        let place = sagas::Place::new(&database, &configured);
+        let bank = Bank::join(options, place, (&ids, &monitor), health)?;
         let orders = Arc::new(Orders {
             ids,
             book: Arc::new(Book::Sharded(sharded)),
@@ -184,6 +188,7 @@ impl Shop {
         let part = (database, outboxes, instance);
         background.extend(with_bus(&orders, events, part, (options.ship_when_paid, &relayed)));
         metrics::collect_relay(registry, relayed);
+        metrics::collect_sagas(registry, &bank.0);
         metrics::collect(registry, &orders);
         metrics::collect_lag(registry, watermarks, followed);
         Ok(Self {
@@ -193,7 +198,7 @@ impl Shop {
             background,
             keeper: Some(keeper),
             folder: Some(folder),
-            bank: None,
+            bank,
             orders,
         })
     }

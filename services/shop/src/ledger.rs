@@ -1,11 +1,14 @@
 //! A participant of transfers: accounts with a store of their own, which only it changes.
 //!
 //! There are two, and an account lives with one of them for ever ([`Side::of`]). Each is in the shop's process ([`Ledger`]), or in one of
-//! its own that is reached over gRPC (`remote`, `server`). A step of a transfer and its barrier row are one write.
+//! its own that is reached over gRPC (`remote`, `server`). On real servers there are four, the shards (`sharded`), unless one of the two has a
+//! process of its own. A step of a transfer and its barrier row are one write.
 
 pub(crate) mod remote;
+mod request;
 pub(crate) mod row;
 pub(crate) mod server;
+pub(crate) mod sharded;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -14,7 +17,11 @@ mod writer;
 use std::fmt;
 
 use aqueduct_ids::Route;
+use aqueduct_saga::Op;
+use aqueduct_saga::barrier::Key;
+use bytes::Bytes;
 
+use row::Row;
 pub(crate) use store::Ledger;
 
 /// One of the two participants.
@@ -87,6 +94,25 @@ impl Move {
     /// The account that it changes.
     pub(crate) fn account(&self) -> i64 {
         if self.step == Step::Credit { self.to } else { self.from }
+    }
+
+    /// What it is to the barrier.
+    fn key(&self) -> Key<'_> {
+        let op = if self.undo { Op::Compensate } else { Op::Execute };
+        Key { saga: &self.transfer, step: self.step.as_str(), op }
+    }
+
+    /// All that it depends on; the barrier keeps it.
+    fn content(&self) -> Bytes {
+        let numbers = [self.from, self.to, self.cents];
+        numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
+    }
+
+    /// Its account afterwards, or why that must not be.
+    fn after(&self, found: Option<Row>) -> Result<Row, String> {
+        let id = self.account();
+        let row = found.ok_or_else(|| format!("there is no account {id}"))?;
+        row.after(self.step, self.undo, self.cents).map_err(|why| format!("account {id} {why}"))
     }
 }
 

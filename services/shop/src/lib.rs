@@ -1,5 +1,5 @@
-//! The reference shop over gRPC: orders, on an embedded store, or on sharded MariaDB behind a cache of two levels ([`Shop::join`]); accounts
-//! and transfers, on embedded stores, each participant in this process or in one of its own ([`Participant`]).
+//! The reference shop over gRPC: orders, accounts and transfers, on embedded stores, or on sharded MariaDB, the orders behind a cache of two
+//! levels ([`Shop::join`]). Each participant of transfers is in this process or in one of its own ([`Participant`]).
 //!
 //! A request goes `handler → ids → fsm → store` when it writes and `handler → cache → store` when it reads. A write is
 //! answered when it is on disk and the cache has forgotten what it replaced; the bus then tells everybody else.
@@ -59,6 +59,7 @@ mod page;
 mod periodic;
 pub mod proto;
 mod refuse;
+mod sagas;
 mod server;
 mod service;
 mod sharded;

@@ -62,8 +62,8 @@ pub struct Shop {
     pub(crate) keeper: Option<Keeper>,
     /// Where no store holds it.
     pub(crate) folder: Option<Folder>,
-    /// Accounts and transfers, and the sagas that are being run; not on real servers.
-    pub(crate) bank: Option<(Arc<Bank>, Runner)>,
+    /// Accounts and transfers, and the sagas that are being run.
+    pub(crate) bank: (Arc<Bank>, Runner),
 }
 
 impl Shop {
@@ -104,7 +104,8 @@ impl Shop {
         };
         let embedded = Embedded { fsm: Fsm::start(writer, &committer)?, tables };
         let monitor = Arc::new(Monitor::new(health.check("store", OnFailure::Unavailable)));
-        let bank = Arc::new(Bank::open(options, &embedded.tables, (&ids, &monitor), Seats::open(options)?)?);
+        let (bank, sagas) = Bank::open(options, &embedded.tables, (&ids, &monitor), Seats::open(options)?)?;
+        let bank = Arc::new(bank);
         let watchers = Watchers::new(options.max_watches);
         let followers = follow(&embedded, &monitor, (&cache, &watchers, &bus));
         let fsm = embedded.fsm.clone();
@@ -117,7 +118,7 @@ impl Shop {
         ];
         // All stores end together: only a restart tells what is in any of them.
         let fsm = embedded.fsm.clone();
-        let runner = bank.run(health, move |reason| fsm.fail(reason))?;
+        let runner = bank.run(sagas, health, move |reason| fsm.fail(reason))?;
         let book = Arc::new(Book::Embedded(embedded));
         let orders = Arc::new(Orders {
             ids,
@@ -137,7 +138,7 @@ impl Shop {
             background: Vec::new(),
             keeper: None,
             folder: None,
-            bank: Some((bank, runner)),
+            bank: (bank, runner),
             orders,
         })
     }
@@ -150,12 +151,11 @@ impl Shop {
         drain: Drain,
     ) -> impl Future<Output = Result<(), ServeError>> + Send + use<> {
         let (orders, metrics) = (Arc::clone(&self.orders), Arc::clone(&self.metrics));
-        let bank = self.bank.as_ref().map(|(bank, _)| Arc::clone(bank));
+        let bank = Arc::clone(&self.bank.0);
         let guard = drain.guard();
         async move {
             await_clock(&orders.ids).await;
-            let names: &'static [&'static str] = if bank.is_some() { &NAMES } else { &NAMES[..3] };
-            let health = HealthService::new(names, &orders.monitor);
+            let health = HealthService::new(&NAMES, &orders.monitor);
             let monitor = Arc::clone(&orders.monitor);
             let started = async {
                 drain.started().await;
@@ -180,10 +180,9 @@ impl Shop {
     /// [`Failure`], when the store has failed. Its threads are not waited for long: they may never return.
     pub async fn close(self) -> Result<(), Failure> {
         self.orders.monitor.stop();
-        if let Some((bank, runner)) = self.bank {
-            runner.stop().await;
-            drop(bank);
-        }
+        let (bank, runner) = self.bank;
+        runner.stop().await;
+        drop(bank);
         let committed = self.orders.book.close().await;
         if let Some(bus) = &self.orders.bus {
             bus.close();
@@ -206,15 +205,14 @@ impl Shop {
     }
 }
 
-/// What gRPC health can be asked for: of the orders, and then of accounts and transfers.
+/// What gRPC health can be asked for.
 const NAMES: [&str; 6] =
     ["", "shop.v1.OrderService", "store", "shop.v1.AccountService", "shop.v1.TransferService", "saga"];
 
-fn routes(orders: Arc<Orders>, bank: Option<Arc<Bank>>, metrics: Arc<Metrics>) -> Routes {
+fn routes(orders: Arc<Orders>, bank: Arc<Bank>, metrics: Arc<Metrics>) -> Routes {
     let service = Service { orders, metrics: Arc::clone(&metrics) };
     let service = OrderServiceServer::new(service).max_decoding_message_size(server::MAX_REQUEST);
     let routes = Routes::new(service);
-    let Some(bank) = bank else { return routes };
     let bank = BankService { bank, metrics };
     routes.add_service(AccountServiceServer::new(bank.clone())).add_service(TransferServiceServer::new(bank))
 }

@@ -53,6 +53,13 @@ pub(crate) fn wait_for(gtids: &[Gtid], limit: Duration) -> String {
     sql
 }
 
+/// A session that is silent for longer in the middle of a transaction is ended by the server, which undoes it: who stands still must not
+/// keep his locks. To MySQL the half of it is a comment, so that it is refused by its name.
+pub(crate) fn standstill(limit: Duration) -> String {
+    let seconds = limit.as_millis().div_ceil(1000);
+    format!("SET @aqueduct = 1 /*M!, SESSION idle_transaction_timeout = {seconds} */")
+}
+
 /// What a wait came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
@@ -75,7 +82,7 @@ pub(crate) fn waited(answer: Option<i64>) -> Waited {
 
 #[cfg(test)]
 mod tests {
-    use super::{Waited, limited, rounded, speaks, wait_for, waited};
+    use super::{Waited, limited, rounded, speaks, standstill, wait_for, waited};
     use crate::token::Gtid;
     use std::time::Duration;
 
@@ -112,6 +119,13 @@ mod tests {
         assert_eq!(one, "SELECT MASTER_GTID_WAIT('0-1-42',0.020000)");
         let two = wait_for(&[gtid(0, 42), gtid(7, 1)], Duration::from_secs(1));
         assert_eq!(two, "SELECT MASTER_GTID_WAIT('0-1-42,7-1-1',1.000000)");
+    }
+
+    #[test]
+    fn who_stands_still_is_ended_after_whole_seconds() {
+        let half = "SET @aqueduct = 1 /*M!, SESSION idle_transaction_timeout = 1 */";
+        assert_eq!(standstill(Duration::from_millis(500)), half);
+        assert!(standstill(Duration::from_secs(5)).contains("= 5 "));
     }
 
     #[test]

@@ -55,7 +55,8 @@ pub struct Options {
     /// How long opening a connection may take (default 1 s). A server that could not be reached is not tried again for as long
     /// when another can answer.
     pub connect_timeout: Duration,
-    /// How long a session may last, be its caller's deadline later or absent (default 5 s).
+    /// How long a session may last, be its caller's deadline later or absent (default 5 s). The server undoes a transaction that nobody
+    /// has gone on with for so long: a process that stands still keeps its locks no longer.
     pub session_timeout: Duration,
     /// How long a reader waits for a replica to reach its token before it goes to the primary (default 20 ms).
     pub replica_wait: Duration,

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::dialect;
 use crate::error::Error;
 use crate::options::{Address, Options};
 use crate::stats::{Counters, ServerStats, add_us, count};
@@ -81,6 +82,7 @@ impl Pool {
             .db_name(Some(database))
             // Otherwise a server on this machine is connected to twice.
             .prefer_socket(false)
+            .init(vec![dialect::standstill(options.session_timeout)])
             .stmt_cache_size(STATEMENTS);
         Self {
             name: format!("{address}/{database}"),

@@ -11,8 +11,11 @@
 //!   [`Answer::Aborted`], never answered as done;
 //! - an undo that fails is rolled back and leaves nothing: it is asked again.
 //!
-//! `fjall` (feature `fjall`) and `mysql` (feature `mysql`) have it for those databases.
+//! `fjall` (feature `fjall`) and `mysql` (feature `mysql`) have it for those databases; `batch` (feature `mysql`) for many calls in one
+//! transaction.
 
+#[cfg(feature = "mysql")]
+pub mod batch;
 #[cfg(feature = "fjall")]
 pub mod fjall;
 #[cfg(feature = "mysql")]

@@ -17,7 +17,8 @@ use aqueduct_saga::barrier::fjall::Barrier;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use tokio::sync::{SetOnce, mpsc, oneshot};
 
-use super::writer::{Request, Sync, Tables, Writer};
+use super::request::Request;
+use super::writer::{Sync, Tables, Writer};
 use super::{Move, Opened, Refused, Side};
 use crate::error::OpenError;
 use crate::folder::Folder;

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use aqueduct_fsm::StoreError;
 use aqueduct_saga::barrier::fjall::{Barrier, Error, Work};
-use aqueduct_saga::barrier::{Answer, Failure, Key};
-use aqueduct_saga::{Clock, Millis, Op};
-use bytes::Bytes;
+use aqueduct_saga::barrier::{Answer, Failure};
+use aqueduct_saga::{Clock, Millis};
 use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode};
+use tokio::sync::SetOnce;
 use tokio::sync::mpsc::Receiver;
-use tokio::sync::{SetOnce, oneshot};
 
+use super::request::{Done, Request, judged, opened};
 use super::row::Row;
 use super::store::fail;
 use super::{Move, Opened, Refused};
@@ -24,13 +24,6 @@ const MOST: usize = 1_024;
 const FORGET_EVERY: Millis = 1_000;
 const MOST_FORGOTTEN: usize = 2_000;
 
-type Reply<T> = oneshot::Sender<Result<T, Refused>>;
-
-pub(super) enum Request {
-    Open { id: i64, cents: i64, reply: Reply<Opened<Row>> },
-    Move(Move, Reply<()>),
-}
-
 /// What is in the database cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unread {
@@ -40,12 +33,6 @@ pub(super) enum Unread {
     Store(#[from] fjall::Error),
     #[error("the row of account {0} is damaged")]
     Damaged(i64),
-}
-
-/// An answer that waits for the commit.
-enum Answered {
-    Open(Reply<Opened<Row>>, Result<Opened<Row>, Refused>),
-    Move(Reply<()>, Result<(), Refused>),
 }
 
 /// The tables, to be read from any thread.
@@ -71,45 +58,20 @@ impl Tables {
     }
 
     fn open(&self, work: &mut Work, id: i64, cents: i64) -> Result<Opened<Row>, Unread> {
-        Ok(match self.row_in(work, id)? {
-            Some(row) if row.opening == cents => Opened::Is(row),
-            Some(_) => Opened::Other,
-            None => {
-                let row = Row::new(cents);
-                self.put(work, id, row);
-                Opened::Is(row)
-            }
-        })
+        let (opened, new) = opened(self.row_in(work, id)?, cents);
+        if let (Opened::Is(row), true) = (&opened, new) {
+            self.put(work, id, *row);
+        }
+        Ok(opened)
     }
 
     fn make(&self, work: &mut Work, step: &Move) -> Result<Answer, Unread> {
-        let op = if step.undo { Op::Compensate } else { Op::Execute };
-        let key = Key { saga: &step.transfer, step: step.step.as_str(), op };
-        let (id, content) = (step.account(), content(step));
-        let answer = self.barrier.run::<Unread>(work, key, |work| {
-            let row = self
-                .row_in(work, id)?
-                .ok_or_else(|| Failure::Rejected(format!("there is no account {id}")))?;
-            let after = row.after(step.step, step.undo, step.cents);
-            let after = after.map_err(|why| Failure::Rejected(format!("account {id} {why}")))?;
-            self.put(work, id, after);
-            Ok(content.clone())
-        })?;
-        // The barrier remembers for longer than a transfer can be read. One that takes the id again, with another content, must
-        // not be told that its money has moved.
-        match answer {
-            Answer::Done(known) if !step.undo && known != content => {
-                Ok(Answer::Rejected("an earlier transfer had this id".into()))
-            }
-            answer => Ok(answer),
-        }
+        self.barrier.run::<Unread>(work, step.key(), |work| {
+            let after = step.after(self.row_in(work, step.account())?).map_err(Failure::Rejected)?;
+            self.put(work, step.account(), after);
+            Ok(step.content())
+        })
     }
-}
-
-/// All that a step depends on.
-fn content(step: &Move) -> Bytes {
-    let numbers = [step.from, step.to, step.cents];
-    numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
 }
 
 /// Makes a batch durable. Not always the same, so that tests can have a disk that fails.
@@ -144,7 +106,10 @@ impl Writer {
         let mut forget_at = 0;
         while self.queue.blocking_recv_many(&mut requests, MOST) > 0 {
             let mut work = Work::new();
-            answers.extend(requests.drain(..).map(|request| self.stage(&mut work, request)));
+            answers.extend(requests.drain(..).map(|request| {
+                let done = self.stage(&mut work, &request);
+                (request, done)
+            }));
             let mut batch = self.tables.database.batch().durability(Some(PersistMode::SyncData));
             work.put_into(&mut batch);
             let now = self.clock.now();
@@ -157,41 +122,25 @@ impl Writer {
             if !batch.is_empty() {
                 (self.sync)(batch)?;
             }
-            answers.drain(..).for_each(Answered::send);
+            answers.drain(..).for_each(|(request, done): (Request, Done)| request.answer(done));
         }
         Ok(())
     }
 
-    fn stage(&self, work: &mut Work, request: Request) -> Answered {
+    fn stage(&self, work: &mut Work, request: &Request) -> Done {
         let before = work.savepoint();
         let undone = |error: &Unread| Refused::Unknown(error.to_string());
         match request {
-            Request::Open { id, cents, reply } => {
-                let opened = self.tables.open(work, id, cents);
-                Answered::Open(reply, opened.map_err(|error| undone(&error)))
+            Request::Open { id, cents, .. } => {
+                Done::Open(self.tables.open(work, *id, *cents).map_err(|error| undone(&error)))
             }
-            Request::Move(step, reply) => {
-                let made = match self.tables.make(work, &step) {
-                    Ok(Answer::Done(_)) => Ok(()),
-                    Ok(Answer::Rejected(why)) => Err(Refused::Rejected(why)),
-                    Ok(Answer::Aborted) => Err(Refused::Aborted),
-                    Err(error) => {
-                        work.rollback_to(before);
-                        Err(undone(&error))
-                    }
-                };
-                Answered::Move(reply, made)
-            }
-        }
-    }
-}
-
-impl Answered {
-    /// Whoever asked may have gone away.
-    fn send(self) {
-        match self {
-            Self::Open(reply, answer) => drop(reply.send(answer)),
-            Self::Move(reply, answer) => drop(reply.send(answer)),
+            Request::Move(step, _) => Done::Move(match self.tables.make(work, step) {
+                Ok(answer) => judged(step, answer),
+                Err(error) => {
+                    work.rollback_to(before);
+                    Err(undone(&error))
+                }
+            }),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where the two participants are: in this process, or in one of their own.
+//! Where the two participants are: in this process, in the shards, or in a process of their own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use super::definition::Transfer;
 use super::{COLOR_HEADER, TRACEPARENT, log_step};
 use crate::error::OpenError;
 use crate::ledger::remote::Remote;
+use crate::ledger::sharded::Ledgers;
 use crate::ledger::{Ledger, Move, Opened, Refused, Side, Step};
 use crate::options::Options;
 use crate::proto::shop::Account;
@@ -23,6 +24,8 @@ pub(crate) struct Seats(Arc<[Seat; 2]>);
 #[derive(Debug)]
 pub(crate) enum Seat {
     Here(Ledger),
+    /// Of every process of the system.
+    Shards(Ledgers),
     There(Box<Remote>),
     /// Does what a test has written.
     #[cfg(test)]
@@ -32,12 +35,21 @@ pub(crate) enum Seat {
 impl Seats {
     /// Opens those that are here, in folders within the data folder.
     pub(crate) fn open(options: &Options) -> Result<Self, OpenError> {
-        let seat = |side: Side| {
-            if let Some(address) = &options.participants[side as usize] {
-                return Ok(Seat::There(Box::new(Remote::new(address)?)));
-            }
+        Self::of(options, |side| {
             let folder = options.data_dir.join(format!("accounts-{side}"));
             Ledger::open(&folder, side, barrier_kept(options.transfers_kept)).map(Seat::Here)
+        })
+    }
+
+    /// Those that have no process of their own are in the shards.
+    pub(crate) fn on_shards(options: &Options, ledgers: &Ledgers) -> Result<Self, OpenError> {
+        Self::of(options, |_| Ok(Seat::Shards(ledgers.clone())))
+    }
+
+    fn of(options: &Options, own: impl Fn(Side) -> Result<Seat, OpenError>) -> Result<Self, OpenError> {
+        let seat = |side: Side| match &options.participants[side as usize] {
+            Some(address) => Ok(Seat::There(Box::new(Remote::new(address)?))),
+            None => own(side),
         };
         Ok(Self(Arc::new([seat(Side::A)?, seat(Side::B)?])))
     }
@@ -47,7 +59,7 @@ impl Seats {
         Self(Arc::new(seats))
     }
 
-    fn of(&self, account: i64) -> &Seat {
+    fn seat(&self, account: i64) -> &Seat {
         &self.0[Side::of(account) as usize]
     }
 
@@ -61,7 +73,7 @@ impl Seats {
     pub(crate) fn there(&self) -> Vec<(Side, Box<Remote>)> {
         let there = |(side, seat): (Side, &Seat)| match seat {
             Seat::There(remote) => Some((side, remote.clone())),
-            Seat::Here(_) => None,
+            Seat::Here(_) | Seat::Shards(_) => None,
             #[cfg(test)]
             Seat::Scripted(_) => None,
         };
@@ -81,8 +93,9 @@ impl Seats {
     }
 
     pub(crate) async fn open_account(&self, id: i64, cents: i64) -> Result<Opened<Account>, Refused> {
-        match self.of(id) {
+        match self.seat(id) {
             Seat::Here(ledger) => ledger.open_account(id, cents).await,
+            Seat::Shards(ledgers) => ledgers.open_account(id, cents).await,
             Seat::There(remote) => remote.open_account(id, cents).await,
             #[cfg(test)]
             Seat::Scripted(_) => Err(Refused::Unknown("it has no accounts".into())),
@@ -90,9 +103,10 @@ impl Seats {
     }
 
     pub(crate) async fn account(&self, id: i64) -> Result<Option<Account>, Refused> {
-        match self.of(id) {
+        match self.seat(id) {
             // A few microseconds, mostly from memory: handing it to a blocking thread would cost more than it takes.
             Seat::Here(ledger) => ledger.account(id),
+            Seat::Shards(ledgers) => ledgers.account(id).await,
             Seat::There(remote) => remote.account(id).await,
             #[cfg(test)]
             Seat::Scripted(_) => Ok(None),
@@ -110,10 +124,14 @@ impl Seats {
             cents: input.cents,
         };
         let (context, color) = onward(&call.context);
-        let made = match self.of(step.account()) {
+        let made = match self.seat(step.account()) {
             Seat::Here(ledger) => {
                 log_step(&step, ledger.side(), &context, color);
                 ledger.make(step).await
+            }
+            Seat::Shards(ledgers) => {
+                log_step(&step, Side::of(step.account()), &context, color);
+                ledgers.make(step).await
             }
             Seat::There(remote) => {
                 let traceparent = String::from_utf8_lossy(&context.traceparent()).into_owned();

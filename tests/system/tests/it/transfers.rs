@@ -12,15 +12,15 @@ use serde_json::{Value, json};
 use crate::shop::{detail, refused};
 use crate::site::{Site, binary, no_panic};
 
-const ACCOUNTS: i64 = 12;
-const OPENING: i64 = 1_000;
+pub(crate) const ACCOUNTS: i64 = 12;
+pub(crate) const OPENING: i64 = 1_000;
 const CLIENTS: u64 = 8;
 
 /// The numbers of one client: SplitMix64.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -28,7 +28,7 @@ impl Random {
     }
 
     /// Between two accounts, one in a dozen of which does not exist, of an amount that is often too much.
-    fn transfer(&mut self, id: &str) -> Value {
+    pub(crate) fn transfer(&mut self, id: &str) -> Value {
         let from = 1 + i64::try_from(self.below(13)).unwrap();
         let to = 1 + (from + i64::try_from(self.below(11)).unwrap()) % 13;
         let most = if self.below(4) == 0 { 3_000 } else { 100 };
@@ -37,7 +37,7 @@ impl Random {
     }
 }
 
-fn open_accounts(client: &mut Client) {
+pub(crate) fn open_accounts(client: &mut Client) {
     for id in 1..=ACCOUNTS {
         let body = json!({"id": id.to_string(), "balanceCents": OPENING.to_string()});
         let answer = client.post("/v1/accounts", &body).unwrap();
@@ -46,7 +46,7 @@ fn open_accounts(client: &mut Client) {
 }
 
 /// What is 0 is left out, as the protobuf JSON mapping says.
-fn int64(json: &Value) -> i64 {
+pub(crate) fn int64(json: &Value) -> i64 {
     if json.is_null() {
         return 0;
     }
@@ -54,7 +54,7 @@ fn int64(json: &Value) -> i64 {
 }
 
 /// The balances, at rest.
-fn balances(client: &mut Client) -> Vec<i64> {
+pub(crate) fn balances(client: &mut Client) -> Vec<i64> {
     let balance = |id| {
         let account = client.get(&format!("/v1/accounts/{id}")).unwrap().json();
         assert_eq!(int64(&account["heldCents"]), 0, "{account}");
@@ -63,19 +63,19 @@ fn balances(client: &mut Client) -> Vec<i64> {
     (1..=ACCOUNTS).map(balance).collect()
 }
 
-fn check_sum(client: &mut Client) {
+pub(crate) fn check_sum(client: &mut Client) {
     let balances = balances(client);
     assert!(balances.iter().all(|balance| *balance >= 0), "{balances:?}");
     assert_eq!(balances.iter().sum::<i64>(), ACCOUNTS * OPENING, "{balances:?}");
 }
 
-fn post(client: &mut Client, transfer: &Value, prefer: &str) -> std::io::Result<Response> {
+pub(crate) fn post(client: &mut Client, transfer: &Value, prefer: &str) -> std::io::Result<Response> {
     let headers = [("content-type", "application/json"), ("prefer", prefer)];
     client.request("POST", "/v1/transfers", &headers, transfer.to_string().as_bytes())
 }
 
 /// The transfer once it has ended.
-fn end_of(client: &mut Client, id: &str) -> Value {
+pub(crate) fn end_of(client: &mut Client, id: &str) -> Value {
     let ended = until(within(60), || {
         let answer =
             client.request("GET", &format!("/v1/transfers/{id}"), &[("prefer", "wait=5")], b"").unwrap();
@@ -89,7 +89,7 @@ fn end_of(client: &mut Client, id: &str) -> Value {
 }
 
 /// What the balances must be after transfers that ended so.
-fn expected(ended: &[Value]) -> Vec<i64> {
+pub(crate) fn expected(ended: &[Value]) -> Vec<i64> {
     let mut balances = HashMap::new();
     for transfer in ended.iter().filter(|transfer| transfer["status"] == "COMPLETED") {
         *balances.entry(int64(&transfer["from"])).or_insert(0) -= int64(&transfer["amountCents"]);
@@ -351,6 +351,12 @@ fn descriptors() -> Vec<u8> {
 fn what_is_wrong_is_told_over_http() {
     let site = Site::new("transfer-bad");
     let process = site.up();
+    wrong_is_told(&site);
+    no_panic(&process);
+}
+
+/// Everything that can be wrong with accounts and transfers, wherever they are.
+pub(crate) fn wrong_is_told(site: &Site) {
     let mut client = site.client();
     open_accounts(&mut client);
     let transfer = |id: &str, from: &str, to: &str, cents: &str| json!({"transferId": id, "from": from, "to": to, "amountCents": cents});
@@ -403,7 +409,6 @@ fn what_is_wrong_is_told_over_http() {
     for line in ["aqueduct_saga_submitted_total 5\n", "aqueduct_saga_open{status=\"parked\"} 0\n"] {
         assert!(page.contains(line), "{line} in {page}");
     }
-    no_panic(&process);
 }
 
 /// A wait is cut by the request's own limit, and answered all the same.

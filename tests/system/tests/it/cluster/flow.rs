@@ -36,8 +36,13 @@ pub(crate) struct Instances {
 
 impl Instances {
     pub(crate) fn start(name: &str, below: &Below, count: usize) -> Self {
+        Self::start_as(name, below, (count, "user: root"))
+    }
+
+    /// So many that log in to the database as `login` says.
+    pub(crate) fn start_as(name: &str, below: &Below, (count, login): (usize, &str)) -> Self {
         let site = |number: usize| {
-            let yaml = below.yaml("shop: { cache_soft: 5s }");
+            let yaml = below.yaml("shop: { cache_soft: 5s }").replace("user: root", login);
             let capture = if number == 0 { "" } else { "  cdc: { here: false }\n" };
             Site::with_config(&format!("{name}-{number}"), &(yaml + capture))
         };

@@ -11,3 +11,4 @@ mod outage;
 mod random;
 mod same;
 mod tokens;
+mod transfers;

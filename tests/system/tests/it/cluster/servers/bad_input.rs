@@ -51,10 +51,17 @@ fn servers_that_cannot_be_used_are_told_at_the_start() {
     assert!(printed.contains("primary-0.checkpoint"), "{printed}");
     fs::write(&checkpoint, good).unwrap();
 
-    below.primary.sql("ALTER TABLE shop_2.orders_05 DROP COLUMN version").unwrap();
-    let (_, printed) = fails(&mut site.command());
-    assert!(
-        printed.contains("schema of") && printed.contains("shop_2") && printed.contains("version"),
-        "{printed}"
-    );
+    for (table, column) in
+        [("shop_2.orders_05", "version"), ("shop_1.accounts", "held"), ("shop_0.saga", "epoch")]
+    {
+        below.primary.sql(&format!("ALTER TABLE {table} CHANGE {column} gone BIGINT")).unwrap();
+        let (_, printed) = fails(&mut site.command());
+        let (database, table_alone) = table.split_once('.').unwrap();
+        let lacking = format!("column {table_alone}.{column}");
+        assert!(
+            printed.contains("schema of") && printed.contains(database) && printed.contains(&lacking),
+            "{printed}"
+        );
+        below.primary.sql(&format!("ALTER TABLE {table} CHANGE gone {column} BIGINT")).unwrap();
+    }
 }

@@ -51,7 +51,7 @@ fn orders_are_answered_as_on_the_embedded_store() {
     let sharded = Site::with_config("same-sharded", &below.yaml(""));
     let (one, other) = (embedded.up(), sharded.up());
     let said = wait_health(&sharded, "ok");
-    for check in ["mysql", "redis", "bus", "cdc"] {
+    for check in ["mysql", "redis", "bus", "cdc", "saga"] {
         assert_eq!(said["checks"][check]["ok"], true, "{said}");
     }
     assert_eq!(story(&embedded), story(&sharded));
