@@ -9,6 +9,7 @@ use aqueduct_cache::l2;
 use aqueduct_cdc::feed::{Feed, FeedError, FeedOptions, Floors, KeepFile, Master};
 use aqueduct_cdc::survey::{self, Pattern};
 use aqueduct_cdc::{Error, FileStore, Key, Options, Reader, TableName, heartbeat};
+use aqueduct_runtime::task::{self, Owned};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -183,7 +184,9 @@ impl Source {
             Err(error) => return End::Failed(error),
         };
         self.shown.follow(reader.progress(), feed.gauge());
-        let mut work = Box::pin(work.run());
+        let (work, floors) = work.sides();
+        let mut work = Box::pin(work);
+        let mut floors = Owned::from(task::spawn("cdc-floors", floors));
         let end = tokio::select! {
             read = reader.run(&mut feed) => match read {
                 // The work knows why nothing more is taken.
@@ -191,6 +194,7 @@ impl Source {
                 Err(error) => End::Failed(error.into()),
             },
             worked = &mut work => End::Failed(worked.err().unwrap_or(FeedError::Ended).into()),
+            Err(ended) = &mut floors => End::Failed(ended.into()),
             () = self.moved(&primary) => End::Moved,
             () = stopped(stop) => End::Stopped,
         };
