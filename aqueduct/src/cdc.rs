@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admin::{Admin, Facts, Serving};
 use crate::cli::CdcArgs;
+use crate::cluster::level2_options;
 use crate::config::{self, DataFile};
 use crate::failure::Failure;
 use crate::notify::notify;
@@ -98,7 +99,7 @@ pub(crate) async fn prepare(
 ) -> Result<Vec<Source>> {
     std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     let level2 = match &data.redis {
-        Some(redis) => Some(Box::pin(l2::Store::connect(&redis.urls(), l2::Options::default())).await?),
+        Some(redis) => Some(Box::pin(l2::Store::connect(&redis.urls(), level2_options(redis))).await?),
         None => None,
     };
     let mut sources = Vec::new();

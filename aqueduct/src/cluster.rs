@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aqueduct_bus::jetstream::{self, Bus};
+use aqueduct_cache::l2;
 use aqueduct_ids_service::Held;
 use aqueduct_shards::{Address, Progress, Shard, Shards};
 use aqueduct_shop::{BusState, Cluster, Level2, OpenError, Options, Shop, Source};
 
 use crate::capture::Capture;
-use crate::config::{DataFile, IdsFile, MysqlFile, SourceFile};
+use crate::config::{DataFile, IdsFile, MysqlFile, RedisFile, SourceFile};
 use crate::lease;
 use crate::process::Process;
+use crate::trust::Trust;
 
 /// How long an order event is kept on the bus: for workers that were away.
 const EVENTS_KEPT: Duration = Duration::from_hours(7 * 24);
@@ -59,6 +61,7 @@ pub(crate) async fn buses(data: &DataFile) -> Result<Vec<(SourceFile, Bus)>> {
     for source in data.sources() {
         let options = jetstream::Options {
             replicas: data.bus.replicas,
+            tls: data.bus.tls.as_ref().map(Trust::nats),
             ..jetstream::Options::new(&data.bus.url(), &source.name)
         };
         let bus = Bus::connect(options).await.context("join the bus")?;
@@ -93,8 +96,8 @@ pub(crate) async fn join(
     });
     let level2 = data.redis.as_ref().map(|redis| Level2 {
         nodes: redis.urls(),
-        options: aqueduct_cache::l2::Options::default(),
-        tier: aqueduct_cache::l2::TierOptions::default(),
+        options: level2_options(redis),
+        tier: l2::TierOptions::default(),
     });
     let cluster =
         Cluster { shards: databases(&data.mysql), level2, sources, events, delta: data.staleness, bus, ids };
@@ -112,11 +115,15 @@ pub(crate) fn databases(mysql: &MysqlFile) -> aqueduct_shards::Options {
     };
     let login = &mysql.login;
     let text = |part: &Option<String>| part.clone().unwrap_or_default();
-    aqueduct_shards::Options::new(
-        mysql.shards.iter().map(shard).collect(),
-        text(&login.user),
-        text(&login.password),
-    )
+    let shards = mysql.shards.iter().map(shard).collect();
+    aqueduct_shards::Options {
+        tls: mysql.tls.as_ref().map(Trust::mysql),
+        ..aqueduct_shards::Options::new(shards, text(&login.user), text(&login.password))
+    }
+}
+
+pub(crate) fn level2_options(redis: &RedisFile) -> l2::Options {
+    l2::Options { tls: redis.tls.as_ref().map(Trust::redis), ..l2::Options::default() }
 }
 
 /// The numbers of the shards that a source has.

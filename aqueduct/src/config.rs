@@ -24,7 +24,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-pub(crate) use data::{DataFile, MysqlFile, Server, ShardFile, SourceFile};
+pub(crate) use data::{DataFile, MysqlFile, RedisFile, Server, ShardFile, SourceFile};
 pub(crate) use edge::{AccessLogFile, address_text, host_and_port};
 pub(crate) use gateway::GatewayFile;
 pub(crate) use ids::{IdsFile, LeaseFile};

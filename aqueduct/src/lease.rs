@@ -11,6 +11,7 @@ use aqueduct_shards::{Address, Shards};
 use mysql_async::{Conn, OptsBuilder};
 
 use crate::config::{IdsFile, LeaseFile, MysqlFile};
+use crate::trust::Trust;
 
 /// A server that is away when this one starts is waited for so long.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
@@ -40,6 +41,7 @@ pub(crate) async fn shared(ids: &IdsFile, databases: Option<(&MysqlFile, &Shards
 fn register(file: &MysqlFile, shards: &Shards) -> Mysql {
     let database = file.shards.first().map(|shard| shard.database.clone()).unwrap_or_default();
     let (login, shards) = (file.login.clone(), shards.clone());
+    let tls = file.tls.as_ref().map(Trust::mysql);
     let place = format!("the database {database}");
     Mysql::with(place, move || {
         let options = |Address { host, port }: Address| {
@@ -49,6 +51,9 @@ fn register(file: &MysqlFile, shards: &Shards) -> Mysql {
                 .user(login.user.clone())
                 .pass(login.password.clone())
                 .db_name(Some(database.clone()))
+                .ssl_opts(tls.clone())
+                // Not encrypted, and not where it was asked to connect to.
+                .prefer_socket(false)
         };
         let options = shards.primary(0).map(options);
         async move {

@@ -24,6 +24,7 @@ mod reload;
 mod saga;
 mod serve;
 mod services;
+mod trust;
 mod up;
 mod upgrade;
 

@@ -9,6 +9,8 @@ use aqueduct_cache::l2;
 use aqueduct_cdc::feed::{Feed, FeedError, FeedOptions, Floors, KeepFile, Master};
 use aqueduct_cdc::survey::{self, Pattern};
 use aqueduct_cdc::{Error, FileStore, Key, Options, Reader, TableName, heartbeat};
+use aqueduct_runtime::task::{self, Owned};
+use mysql_async::SslOpts;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -16,6 +18,7 @@ use super::PATIENCE;
 use super::shown::{Checks, Shown};
 use crate::config::{DataFile, Server, SourceFile};
 use crate::process::Process;
+use crate::trust::Trust;
 
 /// How often it is looked whether another server is the primary.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -27,6 +30,7 @@ pub(crate) struct Source {
     file: SourceFile,
     user: String,
     password: String,
+    tls: Option<SslOpts>,
     server_id: u32,
     patterns: Vec<Pattern>,
     checkpoint: PathBuf,
@@ -60,6 +64,7 @@ impl Source {
     ) -> Result<Self> {
         let bus = jetstream::Options {
             replicas: data.bus.replicas,
+            tls: data.bus.tls.as_ref().map(Trust::nats),
             ..jetstream::Options::new(&data.bus.url(), &file.name)
         };
         let bus = Box::pin(Bus::connect(bus)).await?;
@@ -68,6 +73,7 @@ impl Source {
         let mut source = Self {
             user: login.user.clone().unwrap_or_default(),
             password: login.password.clone().unwrap_or_default(),
+            tls: data.mysql.tls.as_ref().map(Trust::mysql),
             server_id: data.cdc.server_id,
             patterns: patterns(data, &file),
             checkpoint: folder.join(format!("{}.checkpoint", file.name)),
@@ -126,6 +132,7 @@ impl Source {
     fn options(&self, server: &Server) -> Options {
         Options {
             server_id: self.server_id,
+            tls: self.tls.clone(),
             ..Options::new(&server.host, server.port, &self.user, &self.password, Vec::new())
         }
     }
@@ -183,7 +190,9 @@ impl Source {
             Err(error) => return End::Failed(error),
         };
         self.shown.follow(reader.progress(), feed.gauge());
-        let mut work = Box::pin(work.run());
+        let (work, floors) = work.sides();
+        let mut work = Box::pin(work);
+        let mut floors = Owned::from(task::spawn("cdc-floors", floors));
         let end = tokio::select! {
             read = reader.run(&mut feed) => match read {
                 // The work knows why nothing more is taken.
@@ -191,6 +200,7 @@ impl Source {
                 Err(error) => End::Failed(error.into()),
             },
             worked = &mut work => End::Failed(worked.err().unwrap_or(FeedError::Ended).into()),
+            Err(ended) = &mut floors => End::Failed(ended.into()),
             () = self.moved(&primary) => End::Moved,
             () = stopped(stop) => End::Stopped,
         };

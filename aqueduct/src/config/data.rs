@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::auth::secret;
 use super::edge::positive;
 use super::report::Problems;
+use super::tls;
 use super::value::{Fields, Value};
+use crate::trust::Trust;
 
 /// Keys that only a file with real servers has.
 const SERVERS: [&str; 5] = ["mysql", "redis", "bus", "cdc", "staleness"];
@@ -43,6 +45,8 @@ impl fmt::Debug for Login {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MysqlFile {
     pub(crate) login: Login,
+    /// Without it the connections are not encrypted; likewise below.
+    pub(crate) tls: Option<Trust>,
     /// That of shard 0 first.
     pub(crate) shards: Vec<ShardFile>,
 }
@@ -84,6 +88,7 @@ pub(crate) struct SourceFile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RedisFile {
     pub(crate) login: Login,
+    pub(crate) tls: Option<Trust>,
     /// `host:port`.
     pub(crate) nodes: Vec<Server>,
 }
@@ -99,7 +104,8 @@ impl RedisFile {
                 format!("{}:{}@", part(user), part(password))
             }
         };
-        self.nodes.iter().map(|node| format!("redis://{login}{node}")).collect()
+        let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
+        self.nodes.iter().map(|node| format!("{scheme}://{login}{node}")).collect()
     }
 }
 
@@ -107,6 +113,7 @@ impl RedisFile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BusFile {
     pub(crate) login: Login,
+    pub(crate) tls: Option<Trust>,
     pub(crate) servers: Vec<Server>,
     /// On how many servers of a NATS cluster each record is.
     pub(crate) replicas: usize,
@@ -120,7 +127,8 @@ impl BusFile {
             (Some(user), Some(password)) => format!("{}:{}@", percent(user), percent(password)),
             _ => String::new(),
         };
-        let urls: Vec<_> = self.servers.iter().map(|server| format!("nats://{login}{server}")).collect();
+        let scheme = if self.tls.is_some() { "tls" } else { "nats" };
+        let urls: Vec<_> = self.servers.iter().map(|server| format!("{scheme}://{login}{server}")).collect();
         urls.join(",")
     }
 }
@@ -208,6 +216,7 @@ fn mysql(value: &Value<'_>, base: &Path) -> Option<MysqlFile> {
     if login.user.is_none() && !fields.has_any(&["user"]) {
         value.problem("`user` is missing: who logs in to the databases");
     }
+    let tls = encryption(&mut fields, base);
     let shards: Option<Vec<ShardFile>> = fields
         .require("shards")
         .and_then(|list| list.items(&format!("[{SHARD}]")).iter().map(|item| shard(item, SHARD)).collect());
@@ -216,7 +225,7 @@ fn mysql(value: &Value<'_>, base: &Path) -> Option<MysqlFile> {
     if shards.is_empty() {
         value.problem("`shards` is empty: name at least one database");
     }
-    Some(MysqlFile { login, shards })
+    Some(MysqlFile { login, tls, shards })
 }
 
 fn shard(value: &Value<'_>, example: &str) -> Option<ShardFile> {
@@ -230,19 +239,21 @@ fn shard(value: &Value<'_>, example: &str) -> Option<ShardFile> {
 fn redis(value: &Value<'_>, base: &Path) -> Option<RedisFile> {
     let mut fields = value.fields("{ nodes: [\"127.0.0.1:7000\"] }")?;
     let login = login(&mut fields, base);
+    let tls = encryption(&mut fields, base);
     let nodes = fields.require("nodes").and_then(|value| servers(&value, "127.0.0.1:7000"));
     fields.finish();
-    Some(RedisFile { login, nodes: nodes? })
+    Some(RedisFile { login, tls, nodes: nodes? })
 }
 
 fn bus(value: &Value<'_>, base: &Path) -> Option<BusFile> {
     let mut fields = value.fields("{ servers: [\"127.0.0.1:4222\"] }")?;
     let login = login(&mut fields, base);
+    let tls = encryption(&mut fields, base);
     let servers = fields.require("servers").and_then(|value| servers(&value, "127.0.0.1:4222"));
     let mut replicas = 1;
     fields.set("replicas", &mut replicas, |value| value.integer(1..=5));
     fields.finish();
-    Some(BusFile { login, servers: servers?, replicas })
+    Some(BusFile { login, tls, servers: servers?, replicas })
 }
 
 fn cdc(value: &Value<'_>) -> Option<CdcFile> {
@@ -295,6 +306,11 @@ pub(super) fn login(fields: &mut Fields<'_>, base: &Path) -> Login {
         text.map_err(|_| value.problem("the password is not UTF-8")).ok()
     });
     Login { user, password }
+}
+
+/// `tls`, if it is not off.
+pub(super) fn encryption(fields: &mut Fields<'_>, base: &Path) -> Option<Trust> {
+    fields.get("tls").and_then(|value| tls::servers(&value, base))
 }
 
 pub(super) fn servers(value: &Value<'_>, example: &str) -> Option<Vec<Server>> {

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use super::data::{Login, Server, login, name, server};
+use super::data::{Login, Server, encryption, login, name, server};
 use super::edge::address_text;
 use super::value::{Fields, Value};
+use crate::trust::Trust;
 
 const MYSQL: &str = "{ server: \"127.0.0.1:3306\", database: sagas, user: saga }";
 /// No saga is kept for longer.
@@ -28,6 +29,8 @@ pub(crate) struct SagaFile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SagaMysql {
     pub(crate) login: Login,
+    /// Without it the connections are not encrypted.
+    pub(crate) tls: Option<Trust>,
     pub(crate) server: Server,
     pub(crate) database: String,
 }
@@ -58,9 +61,10 @@ fn mysql(value: &Value<'_>, base: &Path) -> Option<SagaMysql> {
     if login.user.is_none() && !fields.has_any(&["user"]) {
         value.problem("`user` is missing: who logs in to the database");
     }
+    let tls = encryption(&mut fields, base);
     let server =
         fields.require("server").and_then(|value| value.parsed(|text| server(text, "127.0.0.1:3306")));
     let database = fields.require("database").and_then(|value| value.parsed(name));
     fields.finish();
-    Some(SagaMysql { login, server: server?, database: database? })
+    Some(SagaMysql { login, tls, server: server?, database: database? })
 }

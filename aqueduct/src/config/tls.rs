@@ -8,6 +8,7 @@ use aqueduct_gateway::{ClientAuth, KeyPair, Pem, Tls, TlsVersion, UpstreamTls};
 use super::edge::beside;
 use super::read_at_most;
 use super::value::{Fields, Value};
+use crate::trust::Trust;
 
 /// `tls` of an address: `off`, or its certificates.
 pub(super) fn listen(value: &Value<'_>, base: &Path) -> Option<Tls> {
@@ -59,17 +60,36 @@ pub(super) fn upstream(value: &Value<'_>, base: &Path) -> Option<UpstreamTls> {
     let mut tls =
         UpstreamTls { ca: fields.get("ca").map(|value| pem(&value, base)), ..UpstreamTls::default() };
     fields.set("server_name", &mut tls.server_name, |value| value.text().map(|name| Some(name.to_owned())));
-    let client = ["client_cert", "client_key"];
-    if fields.has_any(&client) {
-        tls.client = Some(key_pair(&mut fields, client, base));
+    client(&mut fields, &mut tls, base);
+    fields.finish();
+    Some(tls)
+}
+
+/// `tls` of servers of the system: `off`, or how they are verified. `tls: {}` is by whom the system trusts.
+pub(super) fn servers(value: &Value<'_>, base: &Path) -> Option<Trust> {
+    if value.is_off() {
+        return None;
+    }
+    let mut fields = value.fields("{ ca: internal.pem }")?;
+    let mut options =
+        UpstreamTls { ca: fields.get("ca").map(|value| pem(&value, base)), ..UpstreamTls::default() };
+    client(&mut fields, &mut options, base);
+    fields.finish();
+    let trust = Trust::new(options);
+    let told = |wrong: Vec<(String, String)>| wrong.into_iter().for_each(|(at, why)| value.later(&at, why));
+    trust.map_err(told).ok()
+}
+
+fn client(fields: &mut Fields<'_>, tls: &mut UpstreamTls, base: &Path) {
+    let names = ["client_cert", "client_key"];
+    if fields.has_any(&names) {
+        tls.client = Some(key_pair(fields, names, base));
     } else {
         // Known all the same.
-        for name in client {
+        for name in names {
             fields.get(name);
         }
     }
-    fields.finish();
-    Some(tls)
 }
 
 /// What stands for a file that is not there, which has been told.

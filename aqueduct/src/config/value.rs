@@ -35,6 +35,11 @@ impl<'a> Value<'a> {
         self.problems.add(problem);
     }
 
+    /// Notes what a check of the whole found in one of its fields.
+    pub(crate) fn later(&self, field: &str, message: String) {
+        self.problems.add_later(format!("{}.{field}", self.path), message);
+    }
+
     fn wanted<T>(&self, what: &str) -> Option<T> {
         let found = match &self.node.data {
             Data::Null => "nothing",

@@ -13,6 +13,7 @@ use aqueduct_saga::{Clock, Store};
 use mysql_async::{OptsBuilder, Pool, PoolConstraints, PoolOpts};
 
 use crate::config::SagaMysql;
+use crate::trust::Trust;
 
 /// How often the disk is asked whether it still takes writes.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -49,7 +50,7 @@ pub(super) async fn folder(folder: &Path) -> Result<Opened<Fjall>> {
 
 /// Opens the store in a database, and creates its tables where they are missing.
 pub(super) async fn database(file: &SagaMysql) -> Result<Opened<Mysql>> {
-    let SagaMysql { login, server, database } = file;
+    let SagaMysql { login, tls, server, database } = file;
     let pool = PoolOpts::default().with_constraints(PoolConstraints::new(0, CONNECTIONS).unwrap_or_default());
     let opts = OptsBuilder::default()
         .ip_or_hostname(server.host.clone())
@@ -57,6 +58,7 @@ pub(super) async fn database(file: &SagaMysql) -> Result<Opened<Mysql>> {
         .user(login.user.clone())
         .pass(login.password.clone())
         .db_name(Some(database.clone()))
+        .ssl_opts(tls.as_ref().map(Trust::mysql))
         .pool_opts(pool);
     let refused = |why: &dyn Display| {
         anyhow!("cannot use the database {database} at {server}: {why}; `saga.mysql` in the file names it")

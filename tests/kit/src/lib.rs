@@ -22,6 +22,7 @@
 //! ```
 
 pub mod binary;
+pub mod certificates;
 pub mod etcd;
 pub mod http;
 pub mod mariadb;

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use rustix::process::getuid;
 
+use crate::certificates::Certificate;
 use crate::process::within;
 use crate::program;
 use crate::scratch::Scratch;
@@ -47,6 +48,8 @@ const BINLOG: [&str; 6] = [
 #[derive(Debug)]
 pub struct MariaDb {
     server: Server,
+    /// Whether it takes encrypted connections only.
+    tls: bool,
 }
 
 impl MariaDb {
@@ -66,6 +69,23 @@ impl MariaDb {
     /// As [`MariaDb::start`].
     pub fn start_with(scratch: &Scratch, options: &[&str]) -> io::Result<Self> {
         let mut server = Self::spawn(Place::in_scratch(scratch, "mariadb"), options)?;
+        server.wait_ready()?;
+        Ok(server)
+    }
+
+    /// As [`MariaDb::start_with`], for encrypted connections only. Clients that show a certificate of the same authority are known
+    /// by it (`REQUIRE X509`).
+    ///
+    /// # Errors
+    ///
+    /// As [`MariaDb::start`].
+    pub fn start_tls(scratch: &Scratch, certificate: &Certificate, options: &[&str]) -> io::Result<Self> {
+        let [ca, cert, key] = certificate.paths();
+        let tls = [format!("--ssl-ca={ca}"), format!("--ssl-cert={cert}"), format!("--ssl-key={key}")];
+        let tls = tls.iter().map(String::as_str).chain(["--require-secure-transport=1"]);
+        let options: Vec<&str> = tls.chain(options.iter().copied()).collect();
+        let mut server = Self::spawn(Place::in_scratch(scratch, "mariadb"), &options)?;
+        server.tls = true;
         server.wait_ready()?;
         Ok(server)
     }
@@ -108,7 +128,7 @@ impl MariaDb {
         // The port, as what sets it apart from every other server of the tests.
         args.push(format!("--server-id={}", place.port()));
         args.extend(BINLOG.iter().chain(&SIZES).chain(options).map(|&arg| arg.to_owned()));
-        Ok(Self { server: Server::spawn("mariadbd", place, args)? })
+        Ok(Self { server: Server::spawn("mariadbd", place, args)?, tls: false })
     }
 
     /// Waits until the server answers.
@@ -191,7 +211,7 @@ impl MariaDb {
         input.rewind()?;
         let mut client = Command::new(program::find("mariadb")?);
         client.args(["--no-defaults", "--batch", "--protocol=tcp", "--host=127.0.0.1", "--user=root"]);
-        client.arg(format!("--port={}", self.port())).args(options);
+        client.arg(format!("--port={}", self.port())).args(self.tls.then_some("--ssl")).args(options);
         client_output(client.stdin(Stdio::from(input)))
     }
 

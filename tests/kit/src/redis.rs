@@ -7,6 +7,7 @@ use std::ops::{Deref, DerefMut, RangeInclusive};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::certificates::Certificate;
 use crate::port::Port;
 use crate::process::within;
 use crate::program;
@@ -23,6 +24,8 @@ pub struct Node {
     server: Server,
     /// Where the nodes talk to each other. By default the port + 10,000, which would be an ephemeral one.
     _bus: Port,
+    /// How `redis-cli` connects, when connections are encrypted.
+    tls: Vec<String>,
 }
 
 impl Node {
@@ -33,15 +36,44 @@ impl Node {
     ///
     /// When Redis is not installed, or the folder cannot be written.
     pub fn spawn(place: Place, bus: Port) -> io::Result<Self> {
+        Self::spawn_with(place, bus, None)
+    }
+
+    /// With a certificate, all connections are encrypted, those among the nodes too, and whoever connects must have one of the same
+    /// authority.
+    fn spawn_with(place: Place, bus: Port, certificate: Option<&Certificate>) -> io::Result<Self> {
         let port = place.port().to_string();
         let bus_port = bus.number().to_string();
         // Its own folder is where it starts.
-        let mut args = vec!["--port", &port, "--cluster-port", &bus_port, "--bind", "127.0.0.1"];
+        let mut args = vec!["--cluster-port", &bus_port, "--bind", "127.0.0.1"];
+        let paths = certificate.map(Certificate::paths);
+        if let Some([ca, cert, key]) = &paths {
+            args.extend([
+                "--port",
+                "0",
+                "--tls-port",
+                &port,
+                "--tls-cluster",
+                "yes",
+                "--tls-replication",
+                "yes",
+            ]);
+            args.extend(["--tls-ca-cert-file", ca, "--tls-cert-file", cert, "--tls-key-file", key]);
+        } else {
+            args.extend(["--port", &port]);
+        }
         args.extend(["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"]);
         args.extend(["--cluster-node-timeout", "1500", "--cluster-replica-validity-factor", "0"]);
         args.extend(["--repl-diskless-sync-delay", "0", "--save", "", "--appendonly", "no"]);
         let args = args.into_iter().map(str::to_owned).collect();
-        Ok(Self { server: Server::spawn("redis-server", place, args)?, _bus: bus })
+        let tls = paths.map(|[ca, cert, key]| {
+            ["--tls", "--cacert", &ca, "--cert", &cert, "--key", &key].map(str::to_owned).to_vec()
+        });
+        Ok(Self {
+            server: Server::spawn("redis-server", place, args)?,
+            _bus: bus,
+            tls: tls.unwrap_or_default(),
+        })
     }
 
     /// Waits until the node accepts connections, whatever the state of the cluster.
@@ -61,7 +93,7 @@ impl Node {
     /// With the error that the node answers (`MOVED 12182 127.0.0.1:12345`), or when there is no connection.
     pub fn cli(&self, args: &[&str]) -> io::Result<String> {
         let mut client = Command::new(program::find("redis-cli")?);
-        client.args(["-e", "-h", "127.0.0.1", "-p", &self.port().to_string()]).args(args);
+        client.args(["-e", "-h", "127.0.0.1", "-p", &self.port().to_string()]).args(&self.tls).args(args);
         client_output(client.stdin(Stdio::null()))
     }
 
@@ -145,6 +177,20 @@ impl RedisCluster {
         Ok(cluster)
     }
 
+    /// As [`RedisCluster::start`], with encrypted connections only, also among the nodes, and for clients that show a certificate of
+    /// the same authority. It must be for 127.0.0.1.
+    ///
+    /// # Errors
+    ///
+    /// As [`RedisCluster::start`].
+    pub fn start_tls(scratch: &Scratch, certificate: &Certificate) -> io::Result<Self> {
+        let place = || Place::in_scratch(scratch, "redis");
+        let node = |_| Node::spawn_with(place(), Port::free(), Some(certificate));
+        let mut cluster = Self { nodes: (0..NODES).map(node).collect::<io::Result<_>>()? };
+        cluster.form()?;
+        Ok(cluster)
+    }
+
     /// Waits until all nodes run and makes them a cluster, unless they remember that they are one.
     ///
     /// # Errors
@@ -158,7 +204,7 @@ impl RedisCluster {
         if first.cli(&["CLUSTER", "INFO"])?.contains("cluster_slots_assigned:0") {
             let mut create = Command::new(program::find("redis-cli")?);
             create.args(["--cluster", "create"]).args(self.addresses().iter().map(SocketAddr::to_string));
-            create.args(["--cluster-replicas", "1", "--cluster-yes"]);
+            create.args(["--cluster-replicas", "1", "--cluster-yes"]).args(&first.tls);
             client_output(create.stdin(Stdio::null()))?;
         }
         self.wait_whole(within(60))

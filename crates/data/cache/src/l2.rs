@@ -54,7 +54,7 @@ pub use entry::{HEADER, Poison, State, Stored, decode};
 pub use epochs::Epochs;
 pub use error::{Error, Failure};
 pub use key::Key;
-pub use options::Options;
+pub use options::{Options, Tls};
 pub use reply::{Entry, Filled, Found, Leased, Refused, Token};
 #[cfg(feature = "mutations")]
 pub use script::Mutation;

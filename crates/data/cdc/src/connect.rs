@@ -12,6 +12,7 @@ pub(crate) async fn dial(options: &Options) -> Result<Conn, Error> {
         .tcp_port(options.port)
         .user(Some(options.user.clone()))
         .pass(Some(options.password.clone()))
+        .ssl_opts(options.tls.clone())
         .prefer_socket(false)
         // An event may be as long as the protocol allows.
         .max_allowed_packet(Some(1 << 30));

@@ -16,8 +16,8 @@ pub enum Error {
     },
     /// The server refuses the login, or what it needs.
     #[error(
-        "{server} refuses user {user:?}: check its password, and GRANT REPLICATION SLAVE ON *.* and SELECT on the watched tables \
-         to it ({message})"
+        "{server} refuses user {user:?}: check its password and whether it must use TLS, or show a certificate, and GRANT \
+         REPLICATION SLAVE ON *.* and SELECT on the watched tables to it ({message})"
     )]
     Denied {
         /// Where.

@@ -145,10 +145,16 @@ impl Feed {
 }
 
 impl<B: Publish, F: Floors, K: Keep> Work<B, F, K> {
+    /// The side of the bus and that of the second level, for a task each: many floors at a time do not hold up what goes to the bus
+    /// then. The second goes on until all is there; without it nothing settles.
+    pub fn sides(self) -> (impl Future<Output = Result<(), FeedError>>, impl Future<Output = ()>) {
+        (self.bus.run(), self.level2.run())
+    }
+
     /// Works until the feed is dropped and all that it took is acknowledged, or the bus fails.
     pub async fn run(self) -> Result<(), FeedError> {
-        let Self { bus, level2 } = self;
-        let (mut bus, mut level2) = (std::pin::pin!(bus.run()), std::pin::pin!(level2.run()));
+        let (bus, level2) = self.sides();
+        let (mut bus, mut level2) = (std::pin::pin!(bus), std::pin::pin!(level2));
         tokio::select! {
             biased;
             done = &mut bus => done?,

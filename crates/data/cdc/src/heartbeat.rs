@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use aqueduct_runtime::clock;
 use mysql_async::prelude::Queryable as _;
-use mysql_async::{Conn, Error, OptsBuilder};
+use mysql_async::{Conn, Error, OptsBuilder, SslOpts};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::change::TableName;
@@ -57,6 +57,8 @@ pub struct HeartOptions {
     pub user: String,
     /// With what.
     pub password: String,
+    /// How its certificate is verified; `None`: the connection is not encrypted.
+    pub tls: Option<SslOpts>,
     /// Where the table is.
     pub database: String,
     /// Whose row. No two instances may have the same.
@@ -150,12 +152,13 @@ impl Heart {
     }
 
     async fn dial(&self) -> Result<Conn, Error> {
-        let HeartOptions { host, port, user, password, database, .. } = &self.options;
+        let HeartOptions { host, port, user, password, tls, database, .. } = &self.options;
         let driver = OptsBuilder::default()
             .ip_or_hostname(host.clone())
             .tcp_port(*port)
             .user(Some(user.clone()))
             .pass(Some(password.clone()))
+            .ssl_opts(tls.clone())
             .prefer_socket(false);
         let mut conn = Conn::new(driver).await?;
         let old = self.beat.saturating_sub(u64::try_from(FORGET.as_millis()).unwrap_or(u64::MAX));

@@ -30,7 +30,8 @@
 //! # }
 //! ```
 //!
-//! It is tested with MariaDB 10.11 and refuses MySQL. Connections are not encrypted.
+//! It is tested with MariaDB 10.11 and refuses MySQL. Connections are encrypted when [`Options::tls`] says how to verify the
+//! server.
 
 mod assemble;
 mod bytes;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mysql_async::SslOpts;
+
 use crate::change::TableName;
 
 /// A table whose changes are wanted.
@@ -39,6 +41,8 @@ pub struct Options {
     pub user: String,
     /// With what.
     pub password: String,
+    /// How its certificate is verified; `None`: the connections are not encrypted.
+    pub tls: Option<SslOpts>,
     /// The tables.
     pub tables: Vec<Watched>,
     /// The number under which the reader is known to the server; no replica and no other reader may have it.
@@ -63,6 +67,7 @@ impl Options {
             port,
             user: user.to_owned(),
             password: password.to_owned(),
+            tls: None,
             tables,
             server_id: 4_200_001,
             max_keys: 10_000,

@@ -18,7 +18,8 @@ pub enum Error {
     NoSuchShard(u8),
     /// The login was refused.
     #[error(
-        "{server} refuses user {user:?}: check user and password, and what the user is granted there ({message})"
+        "{server} refuses user {user:?}: check user and password, what the user is granted there, and whether it must use TLS, or show \
+         a certificate ({message})"
     )]
     Login {
         /// Where.

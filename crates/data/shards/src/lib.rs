@@ -34,7 +34,7 @@
 //! ```
 //!
 //! It is tested with MariaDB 10.11 and refuses MySQL, whose positions and time limits are spelt differently (`src/dialect.rs`).
-//! Connections are not encrypted.
+//! Connections are encrypted when [`Options::tls`] says how to verify the servers.
 
 mod dialect;
 mod error;

@@ -1,6 +1,7 @@
 //! Which servers there are, and the bounds within which they are used.
 
 use crate::route::SHARDS;
+use mysql_async::SslOpts;
 use std::fmt;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub struct Options {
     pub user: String,
     /// The password; shown nowhere.
     pub password: String,
+    /// How the servers' certificates are verified; `None` (default): the connections are not encrypted.
+    pub tls: Option<SslOpts>,
     /// Connections kept open to each server and database, and opened at the start (default 2).
     pub min_connections: usize,
     /// The most connections to each server and database (default 16). Callers beyond wait in order.
@@ -73,6 +76,7 @@ impl Options {
             shards,
             user: user.into(),
             password: password.into(),
+            tls: None,
             min_connections: 2,
             max_connections: 16,
             pool_wait: Duration::from_secs(1),

@@ -80,6 +80,7 @@ impl Pool {
             .user(Some(&options.user))
             .pass(Some(&options.password))
             .db_name(Some(database))
+            .ssl_opts(options.tls.clone())
             // Otherwise a server on this machine is connected to twice.
             .prefer_socket(false)
             .init(vec![dialect::standstill(options.session_timeout)])

@@ -27,6 +27,8 @@ use async_nats::{Client, ConnectOptions, Event};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+/// What [`Options::tls`] is.
+pub use async_nats::rustls::ClientConfig;
 pub use publisher::Publisher;
 pub use reader::Reader;
 pub use worker::{Job, Worker};
@@ -54,6 +56,8 @@ pub struct Options {
     pub heartbeat: Duration,
     /// How long to wait before the server is tried again.
     pub retry: Duration,
+    /// How the servers are verified; without it, a connection is encrypted only where the server demands it or the URL is `tls://`.
+    pub tls: Option<ClientConfig>,
 }
 
 impl Options {
@@ -70,6 +74,7 @@ impl Options {
             timeout: Duration::from_secs(5),
             heartbeat: Duration::from_millis(500),
             retry: Duration::from_millis(50),
+            tls: None,
         }
     }
 
@@ -196,7 +201,7 @@ impl Bus {
         let unreachable = |message: String| Error::Unreachable { server: options.server(), message };
         let (breaks, broken) = watch::channel(0);
         let servers: Vec<&str> = options.url.split(',').map(str::trim).collect();
-        let connect = ConnectOptions::new()
+        let mut connect = ConnectOptions::new()
             .name(format!("aqueduct {}", options.source))
             .connection_timeout(options.timeout)
             .reconnect_delay_callback(|attempt| Duration::from_millis(if attempt == 0 { 0 } else { 100 }))
@@ -205,9 +210,11 @@ impl Bus {
                     breaks.send_modify(|count| *count += 1);
                 }
                 std::future::ready(())
-            })
-            .connect(servers);
-        let client = match timeout(options.timeout, Box::pin(connect)).await {
+            });
+        if let Some(tls) = &options.tls {
+            connect = connect.require_tls(true).tls_client_config(tls.clone());
+        }
+        let client = match timeout(options.timeout, Box::pin(connect.connect(servers))).await {
             Ok(client) => client.map_err(|error| unreachable(spelled(&error)))?,
             Err(_) => return Err(unreachable(format!("no answer in {:?}", options.timeout))),
         };

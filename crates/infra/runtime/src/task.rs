@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 /// Runs `future` on the current runtime. Dropping the handle detaches the task, it does not end it.
 pub fn spawn<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
@@ -47,6 +47,15 @@ pub struct Owned<T = ()>(JoinHandle<T>);
 impl<T> From<JoinHandle<T>> for Owned<T> {
     fn from(handle: JoinHandle<T>) -> Self {
         Self(handle)
+    }
+}
+
+/// Resolves as its handle does.
+impl<T> Future for Owned<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context)
     }
 }
 

@@ -89,6 +89,21 @@ impl Active {
     }
 }
 
+impl UpstreamTls {
+    /// TLS for connections that do not carry HTTP, to databases and the like, whose name is that of the server. Otherwise all that is
+    /// wrong: the field, and why.
+    ///
+    /// # Errors
+    /// A text that is not PEM, or a key that does not belong to its certificate.
+    pub fn client(&self) -> Result<ClientConfig, Vec<(String, String)>> {
+        let active = Active::new(self);
+        let active = active.map_err(|all| all.into_iter().map(|Wrong { field, message }| (field, message)));
+        let mut config = ClientConfig::clone(&active.map_err(Iterator::collect::<Vec<_>>)?.config);
+        config.alpn_protocols.clear();
+        Ok(config)
+    }
+}
+
 /// TLS for single requests by HTTP/1.1, to a server for which `ca` vouches or, without it, somebody whom the system trusts.
 pub(crate) fn http1_client(ca: Option<&Pem>) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());

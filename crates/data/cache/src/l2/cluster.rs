@@ -4,12 +4,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
-use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind};
+use redis::{ClientTlsConfig, Cmd, ErrorKind, RedisError, ServerErrorKind, TlsCertificates};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::silence::Silence;
-use super::{Backend, Call, Error, Options, Script, Value, key};
+use super::{Backend, Call, Error, Options, Script, Tls, Value, key};
 
 /// Connections to a Redis Cluster, one a node; clones share them.
 #[derive(Clone)]
@@ -137,17 +137,20 @@ fn failed(command: &'static str, source: RedisError) -> Error {
 async fn connect(nodes: &[String], options: &Options) -> Result<ClusterConnection, Error> {
     let address = || nodes.iter().map(|node| shown(node)).collect::<Vec<_>>().join(", ");
     let failed = |source: RedisError| Error::Connect { address: address(), source: Box::new(source) };
-    let client = ClusterClientBuilder::new(nodes.iter().map(String::as_str))
+    let certificates = options.tls.as_ref().map(certificates);
+    let mut client = ClusterClientBuilder::new(nodes.iter().map(String::as_str))
         .use_protocol(redis::ProtocolVersion::RESP3)
         .connection_timeout(options.connect_timeout)
         .response_timeout(options.timeout)
         .retries(3)
         .min_retry_wait(5)
-        .max_retry_wait(50)
-        .build()
-        .map_err(failed)?;
+        .max_retry_wait(50);
+    if let Some(certificates) = &certificates {
+        client = client.certs(certificates.clone());
+    }
+    let client = client.build().map_err(failed)?;
     // What a node says of itself is clearer than what the cluster client makes of it.
-    let info = single(nodes).await;
+    let info = single(nodes, certificates.as_ref()).await;
     match info {
         Ok(info) if !info.contains("cluster_state:ok") || !info.contains("cluster_slots_assigned:16384") => {
             let says = info.lines().take(3).collect::<Vec<_>>().join(", ");
@@ -163,12 +166,15 @@ async fn connect(nodes: &[String], options: &Options) -> Result<ClusterConnectio
 }
 
 /// `CLUSTER INFO` of the first node that answers.
-async fn single(nodes: &[String]) -> Result<String, RedisError> {
+async fn single(nodes: &[String], tls: Option<&TlsCertificates>) -> Result<String, RedisError> {
     let mut last = RedisError::from((ErrorKind::InvalidClientConfig, "no address of a node is given"));
     for node in nodes {
         let asked = async {
-            let mut connection =
-                redis::Client::open(node.as_str())?.get_multiplexed_async_connection().await?;
+            let client = match tls {
+                Some(tls) => redis::Client::build_with_tls(node.as_str(), tls.clone())?,
+                None => redis::Client::open(node.as_str())?,
+            };
+            let mut connection = client.get_multiplexed_async_connection().await?;
             redis::cmd("CLUSTER").arg("INFO").query_async::<String>(&mut connection).await
         };
         match asked.await {
@@ -177,6 +183,12 @@ async fn single(nodes: &[String]) -> Result<String, RedisError> {
         }
     }
     Err(last)
+}
+
+fn certificates(tls: &Tls) -> TlsCertificates {
+    let client_tls = tls.client.clone();
+    let client_tls = client_tls.map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
+    TlsCertificates { client_tls, root_cert: tls.ca.clone() }
 }
 
 /// An address without the password.

@@ -21,6 +21,24 @@ pub struct Options {
     pub max_value: usize,
     /// From when on a command is slow. 5 ms.
     pub slow: Duration,
+    /// How the nodes' certificates are verified, of addresses that begin with `rediss://`. None.
+    pub tls: Option<Tls>,
+}
+
+/// TLS towards the nodes. Each must have a certificate for the address by which the cluster knows it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Who may vouch for them, in PEM; `None`: whom the system trusts.
+    pub ca: Option<Vec<u8>>,
+    /// A certificate and its key, in PEM, for nodes that ask for one.
+    pub client: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Without the key.
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").field("own_ca", &self.ca.is_some()).finish_non_exhaustive()
+    }
 }
 
 impl Default for Options {
@@ -32,6 +50,7 @@ impl Default for Options {
             floor: Duration::from_mins(1),
             max_value: 1 << 20,
             slow: Duration::from_millis(5),
+            tls: None,
         }
     }
 }

@@ -64,6 +64,7 @@ async fn it_knows_up_to_when_it_has_heard_and_applied_everything() {
         port: whole.mariadb.port(),
         user: "root".to_owned(),
         password: String::new(),
+        tls: None,
         database: "shop".to_owned(),
         instance: 7,
         every: Duration::from_millis(20),

@@ -92,6 +92,7 @@ impl Instance {
             port: site.mariadb.port(),
             user: "root".to_owned(),
             password: String::new(),
+            tls: None,
             database: "shop".to_owned(),
             instance: id,
             every: DELTA / 4,
