@@ -141,12 +141,12 @@ impl<S: Store> Coordinator<S> {
         loop {
             let stored = shared.store.load(id).await?.ok_or(OperateError::NotFound)?;
             let Header { summary, epoch, seq, .. } = stored.header.clone();
-            let wrong = OperateError::WrongState(summary.status);
             if summary.status != Status::Parked {
-                return Err(wrong);
+                return Err(OperateError::NotParked { wanted: wanted(&event), status: summary.status });
             }
+            let state = show::fold(&stored).map(|(state, _)| state);
             let (status, reason) =
-                decided(show::fold(&stored).map(|(state, _)| state), &event, &summary.reason).ok_or(wrong)?;
+                decided(state, &event, &summary.reason).ok_or(OperateError::NothingToSkip)?;
             let now = shared.store.now();
             let change = Change {
                 id: id.clone(),
@@ -208,7 +208,16 @@ impl<S: Store> Coordinator<S> {
     }
 }
 
-/// Status and reason after somebody's decision; `None` when it cannot be made. A saga whose log makes no sense can still be
+/// What somebody wants to be done with a saga.
+const fn wanted(event: &Event) -> &'static str {
+    match event {
+        Event::Retried { .. } => "retried",
+        Event::Skipped { .. } => "skipped",
+        _ => "abandoned",
+    }
+}
+
+/// Status and reason after somebody's decision; `None` when there is nothing to skip. A saga whose log makes no sense can still be
 /// looked at again, or given up.
 fn decided(state: Option<State>, event: &Event, reason: &str) -> Option<(Status, String)> {
     if let Some(mut state) = state {
