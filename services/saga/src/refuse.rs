@@ -113,7 +113,9 @@ impl From<OperateError> for Refusal {
     fn from(error: OperateError) -> Self {
         match error {
             OperateError::NotFound => Self::NotFound(error.to_string()),
-            OperateError::WrongState(_) => Self::WrongState(error.to_string()),
+            OperateError::NotParked { .. } | OperateError::NothingToSkip => {
+                Self::WrongState(error.to_string())
+            }
             OperateError::Store(error) => error.into(),
         }
     }

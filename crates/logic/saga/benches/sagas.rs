@@ -1,23 +1,25 @@
-//! Sagas a second on fjall, of two steps each at participants that cost nothing, with an fdatasync for each commit: at 1, 64 and
-//! 1024 submitters, each of which waits for the end of its saga.
+//! Sagas a second, of two steps each at participants that cost nothing: at 1, 64 and 1024 submitters, each of which waits for the
+//! end of its saga. On fjall with an fdatasync for each commit, or on a MySQL server as it is configured.
 //!
-//! `cargo bench -p aqueduct-saga --features fjall --bench sagas [-- FOLDER]`: FOLDER must be on a real disk (default
-//! `target/bench-saga`).
+//! `cargo bench -p aqueduct-saga --features fjall,mysql --bench sagas [-- FOLDER | mysql://USER@HOST:PORT/DATABASE]`: FOLDER must be
+//! on a real disk (default `target/bench-saga`). The database's tables of sagas are dropped.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark owns its runtime and its clock")]
 #![expect(clippy::cast_precision_loss, reason = "figures of three digits")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use aqueduct_saga::fjall::Fjall;
+use aqueduct_saga::mysql::Mysql;
 use aqueduct_saga::{
     Call, Clock, Coordinator, Definition, Executor, Kind, Options, Outcome, Plan, PlanStep, SagaId, Status,
-    Submit,
+    Store, Submit,
 };
+use mysql_async::prelude::Queryable as _;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -31,21 +33,39 @@ impl Executor for Nothing {
 }
 
 fn main() -> Result<(), Failure> {
-    let folder = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));
-    let folder = PathBuf::from(folder.unwrap_or_else(|| "target/bench-saga".into()));
+    let place = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));
+    let place = place.unwrap_or_else(|| "target/bench-saga".into());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     println!("{:>10} {:>10} {:>8} {:>8} {:>12}", "submitters", "sagas/s", "p50 ms", "p99 ms", "CPU us/saga");
-    for (submitters, sagas) in [(1, 500), (64, 10_000), (1024, 60_000)] {
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder)?;
+    let on_mysql = place.starts_with("mysql:");
+    for (submitters, sagas) in [(1, 500), (64, 10_000), (1024, if on_mysql { 15_000 } else { 60_000 })] {
+        if on_mysql {
+            runtime.block_on(mysql(&place, submitters, sagas))?;
+        } else {
+            runtime.block_on(fjall(Path::new(&place), submitters, sagas))?;
         }
-        runtime.block_on(run(&folder, submitters, sagas))?;
     }
     Ok(())
 }
 
-async fn run(folder: &Path, submitters: usize, sagas: usize) -> Result<(), Failure> {
-    let store = Fjall::open(folder, Clock::system())?;
+async fn fjall(folder: &Path, submitters: usize, sagas: usize) -> Result<(), Failure> {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder)?;
+    }
+    run(Fjall::open(folder, Clock::system())?, submitters, sagas).await
+}
+
+async fn mysql(url: &str, submitters: usize, sagas: usize) -> Result<(), Failure> {
+    let pool = mysql_async::Pool::from_url(url)?;
+    pool.get_conn().await?.query_drop("DROP TABLE IF EXISTS saga, saga_log").await?;
+    let (store, writing) = Mysql::open(pool).await?;
+    let writer = tokio::spawn(writing.run());
+    let result = run(store, submitters, sagas).await;
+    writer.abort();
+    result
+}
+
+async fn run(store: impl Store, submitters: usize, sagas: usize) -> Result<(), Failure> {
     let coordinator = Coordinator::open(store, Options::default())?;
     let running = coordinator.clone();
     let runner = tokio::spawn(async move { running.run(Nothing, std::future::pending()).await });

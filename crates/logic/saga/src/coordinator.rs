@@ -105,7 +105,10 @@ impl<S: Store> Coordinator<S> {
         }
         shared.counters.submitted.fetch_add(1, Relaxed);
         match held {
-            Some(held) => shared.hand_over(Owned { held: held.list(), state, seq: 1, tail: Tail::default() }),
+            Some(held) => {
+                let (held, tail) = (held.list(due_at), Tail::default());
+                shared.hand_over(Owned { held, state, seq: 1, tail, arrival: None });
+            }
             None => shared.nudge.notify_one(),
         }
         Ok(Submitted { created: true })
@@ -141,12 +144,12 @@ impl<S: Store> Coordinator<S> {
         loop {
             let stored = shared.store.load(id).await?.ok_or(OperateError::NotFound)?;
             let Header { summary, epoch, seq, .. } = stored.header.clone();
-            let wrong = OperateError::WrongState(summary.status);
             if summary.status != Status::Parked {
-                return Err(wrong);
+                return Err(OperateError::NotParked { wanted: wanted(&event), status: summary.status });
             }
+            let state = show::fold(&stored).map(|(state, _)| state);
             let (status, reason) =
-                decided(show::fold(&stored).map(|(state, _)| state), &event, &summary.reason).ok_or(wrong)?;
+                decided(state, &event, &summary.reason).ok_or(OperateError::NothingToSkip)?;
             let now = shared.store.now();
             let change = Change {
                 id: id.clone(),
@@ -171,19 +174,26 @@ impl<S: Store> Coordinator<S> {
 
     /// Waits for the saga's end, and answers it as it is then, or when `limit` is over.
     pub async fn wait(&self, id: &SagaId, limit: Duration) -> Result<Option<View>, StoreError> {
+        let shared = &self.shared;
         let end = Instant::now() + limit;
-        let waiter = self.shared.waiters.wait(id);
+        let waiter = shared.waiters.wait(id);
+        // What this process works on has not ended: it tells when it has. Only if it has lost it, unnoticed, does it not.
+        let mut trust = Instant::now() + shared.options.lease;
         loop {
             let told = waiter.notify.notified();
             tokio::pin!(told);
             // From here on nothing is missed.
             told.as_mut().enable();
-            let view = self.get(id).await?;
-            if view.as_ref().is_none_or(|view| view.status.is_terminal()) || Instant::now() >= end {
-                return Ok(view);
+            let now = Instant::now();
+            if now >= end.min(trust) || !shared.held.has(id) {
+                let view = self.get(id).await?;
+                if view.as_ref().is_none_or(|view| view.status.is_terminal()) || now >= end {
+                    return Ok(view);
+                }
+                trust = now + shared.options.lease;
             }
             // Another process may end it, and tells nobody here.
-            let look = Instant::now() + self.shared.options.poll;
+            let look = Instant::now() + shared.options.poll;
             tokio::select! {
                 biased;
                 () = told => {}
@@ -208,7 +218,16 @@ impl<S: Store> Coordinator<S> {
     }
 }
 
-/// Status and reason after somebody's decision; `None` when it cannot be made. A saga whose log makes no sense can still be
+/// What somebody wants to be done with a saga.
+const fn wanted(event: &Event) -> &'static str {
+    match event {
+        Event::Retried { .. } => "retried",
+        Event::Skipped { .. } => "skipped",
+        _ => "abandoned",
+    }
+}
+
+/// Status and reason after somebody's decision; `None` when there is nothing to skip. A saga whose log makes no sense can still be
 /// looked at again, or given up.
 fn decided(state: Option<State>, event: &Event, reason: &str) -> Option<(Status, String)> {
     if let Some(mut state) = state {

@@ -69,6 +69,7 @@ impl<'a, S: Store, E: Executor> Drive<'a, S, E> {
                 saga.held.let_go();
                 return Ok(());
             }
+            saga.arrival = None;
             if rests {
                 self.leave(saga);
                 return Ok(());
@@ -128,7 +129,7 @@ impl<'a, S: Store, E: Executor> Drive<'a, S, E> {
         };
         let mut pause = STORE_BACKOFF.0;
         loop {
-            change.due_at = self.due_at(&saga.state, rests);
+            change.due_at = self.due_at(saga, rests);
             match self.shared.store.append(change.clone()).await {
                 Ok(Append::Applied) => break,
                 Ok(Append::Lost) => return Ok(false),
@@ -155,12 +156,12 @@ impl<'a, S: Store, E: Executor> Drive<'a, S, E> {
     }
 
     /// When somebody should look at the saga again.
-    fn due_at(&self, state: &State, rests: bool) -> Option<Millis> {
+    fn due_at(&self, Owned { held, state, .. }: &Owned, rests: bool) -> Option<Millis> {
         if state.status.is_terminal() || state.status == Status::Parked {
             return None;
         }
         if !rests {
-            return Some(self.shared.lease_end());
+            return Some(held.lease_end(self.shared.store.now(), millis(self.shared.options.lease)));
         }
         // Without a timer it was interrupted: others may go on at once.
         Some(
@@ -171,7 +172,7 @@ impl<'a, S: Store, E: Executor> Drive<'a, S, E> {
 
     /// Gives back a saga of which there is nothing to write.
     async fn release(&self, saga: &Owned) -> Result<bool, StoreError> {
-        let Some(due_at) = self.due_at(&saga.state, true) else { return Ok(true) };
+        let Some(due_at) = self.due_at(saga, true) else { return Ok(true) };
         let held = vec![(saga.held.id.clone(), saga.held.epoch)];
         match self.shared.store.renew(held, due_at).await {
             Err(error @ StoreError::Failed(_)) => Err(error),
@@ -181,12 +182,15 @@ impl<'a, S: Store, E: Executor> Drive<'a, S, E> {
     }
 
     fn leave(&self, saga: Owned) {
-        if saga.state.status.is_terminal() {
-            self.shared.waiters.tell(&saga.held.id);
-        } else if saga.state.status != Status::Parked {
+        let Owned { held, state, .. } = saga;
+        let id = held.id.clone();
+        // First: who is told looks whether it is still held.
+        held.let_go();
+        if state.status.is_terminal() {
+            self.shared.waiters.tell(&id);
+        } else if state.status != Status::Parked {
             self.shared.nudge.notify_one();
         }
-        saga.held.let_go();
     }
 
     fn count(&self, held: &Held, state: &State, events: &[Event]) {

@@ -39,9 +39,19 @@ pub enum OperateError {
     /// There is no such saga, or not any more.
     #[error("there is no such saga")]
     NotFound,
-    /// Only a parked saga can be retried, skipped or abandoned, and only one that waits for a step can be skipped.
-    #[error("the saga is {0}; only a parked one, and to skip one that is stuck at a step, can be decided on")]
-    WrongState(Status),
+    /// It waits for nobody's decision.
+    #[error("only a parked saga can be {wanted}, and this one is {status}")]
+    NotParked {
+        /// `retried`, `skipped` or `abandoned`.
+        wanted: &'static str,
+        /// How it is.
+        status: Status,
+    },
+    /// It is parked, but not because of a call: its log is damaged, say, or its definition unknown.
+    #[error(
+        "the saga is stuck at no call that could be skipped; retry it once what its reason names is mended, or abandon it"
+    )]
+    NothingToSkip,
     /// It may have been done; look again.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,8 +1,11 @@
 //! The store on MySQL (8 and later) and MariaDB (10.6 and later), for any number of coordinators.
 //!
 //! Claims are `SELECT … FOR UPDATE SKIP LOCKED`; all times are the server's, so that a node's own clock matters to nobody.
-//! Creations and transitions of this process go through [`Writing`], which puts what queued up into one transaction.
+//! Creations and transitions of this process go through [`Writing`], which puts what queued up into one transaction; what is
+//! read of single sagas goes the same way.
 
+mod quick;
+mod reader;
 mod sql;
 mod writer;
 
@@ -19,21 +22,24 @@ use tokio::time::Instant;
 use crate::clock::millis;
 use crate::error::StoreError;
 use crate::id::SagaId;
-use crate::store::{Append, Change, Creation, Figures, Header, New, Store, Stored};
+use crate::store::{Append, Change, Creation, Figures, New, Store, Stored};
 use crate::view::{Filter, Millis, Status, Summary};
+use reader::Wanted;
 pub use sql::TABLES;
 use sql::{HEADER, NOW, header_of, id_list, status_code};
 use writer::Request;
 pub use writer::Writing;
 
-/// Requests that wait for the writer; beyond, who asks waits.
+/// Requests that wait for the writer, or for the reader; beyond, who asks waits.
 const QUEUE: usize = 8192;
 /// The most sagas whose leases are renewed by one statement.
 const MOST_RENEWED: usize = 500;
 /// How long the server may take for anything.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Times at which something of this process is due are kept this exactly.
+/// Times at which something of this process is due are kept this exactly at best, and else to a part of the time until then:
+/// each of them costs a claim.
 const BUCKET: Millis = 25;
+const PART: Millis = 16;
 
 /// Sagas in a database. Cheap to clone.
 #[derive(Clone)]
@@ -42,6 +48,7 @@ pub struct Mysql(Arc<Inner>);
 struct Inner {
     pool: Pool,
     queue: mpsc::Sender<Request>,
+    wanted: mpsc::Sender<Wanted>,
     /// What the server's clock showed, and when that was here.
     clock: Mutex<(Millis, Instant)>,
     /// When something that this process has written is due.
@@ -65,8 +72,10 @@ impl Mysql {
         let clock = server_clock(&mut connection).await?;
         drop(connection);
         let (queue, requests) = mpsc::channel(QUEUE);
-        let writing = Writing::new(pool.clone(), requests);
-        let inner = Inner { pool, queue, clock: Mutex::new((clock, Instant::now())), due: Mutex::default() };
+        let (wanted, reads) = mpsc::channel(QUEUE);
+        let writing = Writing::new(&pool, requests, reads);
+        let clock = Mutex::new((clock, Instant::now()));
+        let inner = Inner { pool, queue, wanted, clock, due: Mutex::default() };
         Ok((Self(Arc::new(inner)), writing))
     }
 
@@ -78,7 +87,6 @@ impl Mysql {
         &self,
         request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
     ) -> Result<T, StoreError> {
-        let ended = || StoreError::Failed("its writer has ended".to_owned());
         let (reply, answer) = oneshot::channel();
         self.0.queue.send(request(reply)).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
@@ -90,9 +98,14 @@ impl Mysql {
 
     fn note_due(&self, at: Option<Millis>) {
         if let Some(at) = at {
-            self.due().insert(at.div_ceil(BUCKET) * BUCKET);
+            let bucket = (at.saturating_sub(self.now()) / PART).max(BUCKET);
+            self.due().insert(at.div_ceil(bucket) * bucket);
         }
     }
+}
+
+fn ended() -> StoreError {
+    StoreError::Failed("its writer has ended".to_owned())
 }
 
 /// A server that stands still is as good as one that is gone.
@@ -139,13 +152,7 @@ impl Store for Mysql {
             *self.0.clock.lock().unwrap_or_else(PoisonError::into_inner) = (now, Instant::now());
             self.due().retain(|at| *at > now);
             let until = now.saturating_add(millis(lease));
-            let headers = claim(&mut connection, now, until, most).await.map_err(unavailable)?;
-            let mut logs = logs(&mut connection, &headers).await.map_err(unavailable)?;
-            let stored = headers.into_iter().map(|header| {
-                let log = logs.remove(header.summary.id.as_str().as_bytes()).unwrap_or_default();
-                Stored { header, log }
-            });
-            Ok(stored.collect())
+            claim(&mut connection, now, until, most).await.map_err(unavailable)
         })
         .await
     }
@@ -168,18 +175,9 @@ impl Store for Mysql {
     }
 
     async fn load(&self, id: &SagaId) -> Result<Option<Stored>, StoreError> {
-        within(async {
-            let mut connection = self.connection().await?;
-            let sql = format!("SELECT {HEADER} FROM saga WHERE id = {}", sql::hex(id.as_str().as_bytes()));
-            let row = connection.query_first::<mysql_async::Row, _>(sql).await.map_err(unavailable)?;
-            let Some(row) = row else { return Ok(None) };
-            let header = header_of(row).ok_or_else(|| StoreError::Damaged(id.to_string()))?;
-            let headers = [header];
-            let log = logs(&mut connection, &headers).await.map_err(unavailable)?.into_values().next();
-            let [header] = headers;
-            Ok(Some(Stored { header, log: log.unwrap_or_default() }))
-        })
-        .await
+        let (reply, answer) = oneshot::channel();
+        self.0.wanted.send(Wanted { id: id.clone(), reply }).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
     }
 
     async fn list(&self, filter: &Filter) -> Result<Vec<Summary>, StoreError> {
@@ -245,45 +243,21 @@ async fn claim(
     now: Millis,
     until: Millis,
     most: usize,
-) -> Result<Vec<Header>, mysql_async::Error> {
+) -> Result<Vec<Stored>, mysql_async::Error> {
     let mut options = mysql_async::TxOpts::default();
     options.with_isolation_level(mysql_async::IsolationLevel::ReadCommitted);
     let mut work = connection.start_transaction(options).await?;
     let sql = format!(
-        "SELECT {HEADER} FROM saga WHERE due_at <= {now} ORDER BY due_at LIMIT {most} FOR UPDATE SKIP LOCKED"
+        "SELECT id FROM saga WHERE due_at <= {now} ORDER BY due_at LIMIT {most} FOR UPDATE SKIP LOCKED"
     );
-    let rows: Vec<mysql_async::Row> = work.query(sql).await?;
-    let mut headers: Vec<Header> = rows.into_iter().filter_map(header_of).collect();
-    if !headers.is_empty() {
-        let ids = id_list(headers.iter().map(|header| header.summary.id.as_str().as_bytes()));
-        work.query_drop(format!("UPDATE saga SET epoch = epoch + 1, due_at = {until} WHERE id IN ({ids})"))
+    let ids: Vec<Vec<u8>> = work.query(sql).await?;
+    let mut claimed = reader::Found::new();
+    if !ids.is_empty() {
+        let list = id_list(ids.iter().map(Vec::as_slice));
+        work.query_drop(format!("UPDATE saga SET epoch = epoch + 1, due_at = {until} WHERE id IN ({list})"))
             .await?;
+        claimed = reader::whole(&mut work, ids.iter().map(Vec::as_slice)).await?;
     }
     work.commit().await?;
-    for header in &mut headers {
-        header.epoch += 1;
-        header.due_at = Some(until);
-    }
-    Ok(headers)
-}
-
-type Logs = std::collections::BTreeMap<Vec<u8>, Vec<(u64, Vec<u8>)>>;
-
-/// The logs that belong to these headers.
-async fn logs(connection: &mut Conn, headers: &[Header]) -> Result<Logs, mysql_async::Error> {
-    let mut logs = Logs::new();
-    if headers.is_empty() {
-        return Ok(logs);
-    }
-    let ids = id_list(headers.iter().map(|header| header.summary.id.as_str().as_bytes()));
-    let sql = format!("SELECT id, seq, data FROM saga_log WHERE id IN ({ids}) ORDER BY id, seq");
-    let rows: Vec<(Vec<u8>, u64, Vec<u8>)> = connection.query(sql).await?;
-    for (id, seq, data) in rows {
-        let of = headers.iter().find(|header| header.summary.id.as_str().as_bytes() == id);
-        // Never more than the header knows of, though more may have been written meanwhile.
-        if of.is_some_and(|header| seq <= header.seq) {
-            logs.entry(id).or_default().push((seq, data));
-        }
-    }
-    Ok(logs)
+    Ok(ids.iter().filter_map(|id| claimed.remove(id)?).collect())
 }

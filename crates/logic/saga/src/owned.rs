@@ -22,6 +22,8 @@ pub(crate) struct Owned {
     pub(crate) seq: u64,
     /// How its log ends.
     pub(crate) tail: Tail,
+    /// A place among those that were claimed, until the first transition.
+    pub(crate) arrival: Option<OwnedSemaphorePermit>,
 }
 
 /// A saga that is claimed, and of which nobody knows how far it is.
@@ -46,15 +48,15 @@ impl Held {
 pub(crate) fn adopt<S: Store>(
     shared: &Shared<S>,
     stored: Stored,
-    place: OwnedSemaphorePermit,
+    (place, arrival): (OwnedSemaphorePermit, OwnedSemaphorePermit),
 ) -> Result<Owned, Box<Broken>> {
     let folded = show::fold(&stored);
-    let Header { epoch, seq, summary, .. } = &stored.header;
-    let held = Held::new(&shared.held, &summary.id, *epoch, place).list();
+    let Header { epoch, seq, summary, due_at, .. } = &stored.header;
+    let held = Held::new(&shared.held, &summary.id, *epoch, place).list(due_at.unwrap_or_default());
     match folded {
         Some((mut state, tail)) => {
             state.orphan();
-            Ok(Owned { held, state, seq: *seq, tail })
+            Ok(Owned { held, state, seq: *seq, tail, arrival: Some(arrival) })
         }
         None => Err(Box::new(Broken { held, header: stored.header })),
     }

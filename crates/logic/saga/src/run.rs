@@ -158,11 +158,14 @@ impl<S: Store> Runner<'_, S> {
         if !dropped.is_empty() {
             shared.store.renew(dropped, shared.store.now()).await?;
         }
-        let Ok(place) = Arc::clone(&shared.room).acquire_owned().await else { return Ok(false) };
-        let mut places = vec![place];
+        let (room, arrivals) = (&shared.room, &shared.arrivals);
+        let Ok(arrival) = Arc::clone(arrivals).acquire_owned().await else { return Ok(false) };
+        let Ok(place) = Arc::clone(room).acquire_owned().await else { return Ok(false) };
+        let mut places = vec![(place, arrival)];
         while places.len() < MOST_CLAIMED {
-            let Ok(place) = Arc::clone(&shared.room).try_acquire_owned() else { break };
-            places.push(place);
+            let Ok(arrival) = Arc::clone(arrivals).try_acquire_owned() else { break };
+            let Ok(place) = Arc::clone(room).try_acquire_owned() else { break };
+            places.push((place, arrival));
         }
         let most = places.len();
         let claimed = shared.store.claim(most, shared.options.lease).await?;
@@ -177,17 +180,19 @@ impl<S: Store> Runner<'_, S> {
         Ok(more)
     }
 
-    /// Renews the leases, three times as often as is needed.
+    /// Renews leases when half of them is over. It looks often enough to try again when that fails.
     async fn renew(&self) -> StoreError {
         let shared = self.shared;
         loop {
-            sleep(shared.options.lease / 3).await;
-            let held = shared.held.all();
-            if held.is_empty() {
+            sleep(shared.options.lease / 6).await;
+            let ending =
+                shared.held.ending(shared.store.now().saturating_add(millis(shared.options.lease) / 2));
+            if ending.is_empty() {
                 continue;
             }
-            match shared.store.renew(held, shared.lease_end()).await {
-                Ok(()) => {}
+            let until = shared.lease_end();
+            match shared.store.renew(ending.clone(), until).await {
+                Ok(()) => shared.held.renewed(&ending, until),
                 Err(error @ StoreError::Failed(_)) => return error,
                 Err(error) => tracing::warn!(%error, "cannot renew leases; trying again"),
             }

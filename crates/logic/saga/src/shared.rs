@@ -16,6 +16,9 @@ use crate::store::{Figures, Store};
 use crate::view::Millis;
 use crate::waiters::Waiters;
 
+/// Sagas that are claimed and wait for their first transition.
+const ARRIVALS: usize = 512;
+
 #[derive(Debug)]
 pub(crate) struct Shared<S: Store> {
     pub(crate) store: S,
@@ -28,6 +31,9 @@ pub(crate) struct Shared<S: Store> {
     pub(crate) figures: Mutex<Figures>,
     /// How many sagas may be under way.
     pub(crate) room: Arc<Semaphore>,
+    /// How many sagas may be claimed whose first transition is not written: to claim more than the store takes is to renew their leases for
+    /// nothing, and to keep them from other coordinators.
+    pub(crate) arrivals: Arc<Semaphore>,
     pub(crate) runners: AtomicUsize,
     /// Sagas that are held, for whichever runner takes them.
     pub(crate) handed: Mutex<VecDeque<Owned>>,
@@ -80,6 +86,7 @@ impl<S: Store> Shared<S> {
     pub(crate) fn new(store: S, options: Options) -> Self {
         Self {
             room: Arc::new(Semaphore::new(options.in_flight)),
+            arrivals: Arc::new(Semaphore::new(ARRIVALS)),
             store,
             options,
             waiters: Waiters::default(),

@@ -1,4 +1,5 @@
-//! Creations and transitions that queued up, in one transaction each time: rows are locked and looked at, then written.
+//! Creations and transitions that queued up, in one transaction each time: the quick way, and if something does not fit, by locking
+//! rows and looking at them before they are written.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,6 +9,8 @@ use mysql_async::{Conn, Pool};
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::{Mutex, oneshot};
 
+use super::quick::Quick;
+use super::reader::{Reading, Wanted};
 use super::sql::{HEADER, Writes, header_of, hex, id_list, write};
 use super::{unavailable, within};
 use crate::error::StoreError;
@@ -31,10 +34,11 @@ pub(super) enum Request {
     Append(Change, Reply<Append>),
 }
 
-/// Writes for a store for as long as that is there. Spawn it.
+/// Writes for a store, and reads single sagas, for as long as that is there. Spawn it.
 pub struct Writing {
     pool: Pool,
     requests: Mutex<Receiver<Request>>,
+    reading: Reading,
 }
 
 impl fmt::Debug for Writing {
@@ -44,14 +48,15 @@ impl fmt::Debug for Writing {
 }
 
 impl Writing {
-    pub(super) fn new(pool: Pool, requests: Receiver<Request>) -> Self {
-        Self { pool, requests: Mutex::new(requests) }
+    pub(super) fn new(pool: &Pool, requests: Receiver<Request>, wanted: Receiver<Wanted>) -> Self {
+        let reading = Reading { pool: pool.clone(), wanted: Mutex::new(wanted) };
+        Self { pool: pool.clone(), requests: Mutex::new(requests), reading }
     }
 
     /// Until the last clone of the store is dropped.
     pub async fn run(self) {
         let lanes = (0..LANES).map(|_| self.lane());
-        futures_util::future::join_all(lanes).await;
+        futures_util::future::join(futures_util::future::join_all(lanes), self.reading.run()).await;
     }
 
     async fn lane(&self) {
@@ -122,6 +127,11 @@ impl Writing {
             *connection = Some(new);
         }
         let Some(connection) = connection.as_mut() else { return Ok(Vec::new()) };
+        if let Some(quick) = Quick::of(requests)
+            && quick.run(connection).await?
+        {
+            return Ok(requests.iter().map(Request::done).collect());
+        }
         let ids: BTreeSet<&SagaId> = requests.iter().map(Request::id).collect();
         let list = id_list(ids.iter().map(|id| id.as_str().as_bytes()));
         // In the order of the ids, so that two transactions do not wait for each other.
@@ -171,7 +181,7 @@ enum Decision<'a> {
 }
 
 impl Request {
-    fn id(&self) -> &SagaId {
+    pub(super) fn id(&self) -> &SagaId {
         match self {
             Self::Create(new, _) => &new.header.summary.id,
             Self::Append(change, _) => &change.id,
@@ -182,6 +192,14 @@ impl Request {
         match self {
             Self::Create(new, _) => new.row.len() + 256,
             Self::Append(change, _) => change.row.len() + 256,
+        }
+    }
+
+    /// What whoever asked wants to hear.
+    fn done(&self) -> Done {
+        match self {
+            Self::Create(..) => Done::Create(Creation::Created),
+            Self::Append(..) => Done::Append(Append::Applied),
         }
     }
 

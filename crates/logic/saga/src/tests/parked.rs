@@ -51,7 +51,8 @@ async fn retry_begins_the_failures_anew_and_goes_on_counting_attempts() {
     let (sagas, _) = run_parked(&script, "cr").await;
     until(&sagas, &script, async {
         sagas.retry(&id("s"), "ann").await.unwrap();
-        assert!(matches!(sagas.retry(&id("s"), "ann").await, Err(OperateError::WrongState(Status::Running))));
+        let again = sagas.retry(&id("s"), "ann").await.unwrap_err();
+        assert_eq!(again.to_string(), "only a parked saga can be retried, and this one is RUNNING");
         script.called(61).await;
     })
     .await;
@@ -99,12 +100,12 @@ async fn abandon_ends_it() {
     let view = sagas.get(&id("s")).await.unwrap().unwrap();
     check(&view, Status::Abandoned, "abandoned by ann: execute of r1 was rejected: no");
     assert!(view.finished_at.is_some());
-    for decided in [
-        sagas.retry(&id("s"), "x").await,
-        sagas.skip(&id("s"), "x").await,
-        sagas.abandon(&id("s"), "x").await,
+    for (wanted, decided) in [
+        ("retried", sagas.retry(&id("s"), "x").await),
+        ("skipped", sagas.skip(&id("s"), "x").await),
+        ("abandoned", sagas.abandon(&id("s"), "x").await),
     ] {
-        assert_eq!(decided, Err(OperateError::WrongState(Status::Abandoned)));
+        assert_eq!(decided, Err(OperateError::NotParked { wanted, status: Status::Abandoned }));
     }
     assert_eq!(sagas.retry(&id("none"), "x").await, Err(OperateError::NotFound));
 }
@@ -120,7 +121,7 @@ async fn an_unknown_definition_is_parked_and_not_run() {
         let view = super::bench::parked(&sagas).await;
         check(&view, Status::Parked, "unknown here: transfer with hash abababab…");
         let skip = sagas.skip(&id("s"), "x").await;
-        assert_eq!(skip, Err(OperateError::WrongState(Status::Parked)), "there is nothing to skip");
+        assert_eq!(skip, Err(OperateError::NothingToSkip), "there is nothing to skip");
     })
     .await;
     assert_eq!(script.calls(), [""; 0]);
@@ -142,7 +143,7 @@ async fn a_damaged_row_parks_its_saga_and_the_rest_run() {
         let view = sagas.get(&id("bad")).await.unwrap().unwrap();
         assert_eq!(timeline(&view), ["DAMAGED", "PARKED"]);
         // It is looked at again, and is still damaged.
-        assert_eq!(sagas.skip(&id("bad"), "x").await, Err(OperateError::WrongState(Status::Parked)));
+        assert_eq!(sagas.skip(&id("bad"), "x").await, Err(OperateError::NothingToSkip));
         sagas.retry(&id("bad"), "x").await.unwrap();
         super::bench::stuck(&sagas, 1).await;
         sagas.abandon(&id("bad"), "x").await.unwrap();
