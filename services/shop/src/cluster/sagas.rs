@@ -13,7 +13,7 @@ use aqueduct_saga::{Coordinator, Filter, Options, StoreError};
 use aqueduct_shards::{Address, Shards};
 use aqueduct_telemetry::health::Check;
 use futures_util::future::{FutureExt as _, Shared};
-use mysql_async::{OptsBuilder, Pool, PoolConstraints, PoolOpts};
+use mysql_async::{OptsBuilder, Pool, PoolConstraints, PoolOpts, SslOpts};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
@@ -39,6 +39,7 @@ pub(crate) struct Place {
     pub(crate) database: String,
     pub(crate) user: String,
     pub(crate) password: String,
+    pub(crate) tls: Option<SslOpts>,
 }
 
 impl Place {
@@ -49,6 +50,7 @@ impl Place {
             database: database.unwrap_or_default(),
             user: configured.user.clone(),
             password: configured.password.clone(),
+            tls: configured.tls.clone(),
         }
     }
 
@@ -61,6 +63,7 @@ impl Place {
             .user(Some(&self.user))
             .pass(Some(&self.password))
             .db_name(Some(&self.database))
+            .ssl_opts(self.tls.clone())
             .prefer_socket(false)
             .setup(vec![STANDSTILL])
             .pool_opts(pool);
