@@ -21,12 +21,11 @@ impl Trust {
     pub(crate) fn mysql(&self) -> SslOpts {
         let UpstreamTls { ca, client, .. } = &self.options;
         // Its client would trust a list of its own otherwise, instead of the system's.
-        let roots = match ca {
-            Some(ca) => vec![ca.text.to_vec().into()],
-            None => {
-                let system = rustls_native_certs::load_native_certs().certs;
-                system.into_iter().map(|root| root.to_vec().into()).collect()
-            }
+        let roots = if let Some(ca) = ca {
+            vec![ca.text.to_vec().into()]
+        } else {
+            let system = rustls_native_certs::load_native_certs().certs;
+            system.into_iter().map(|root| root.to_vec().into()).collect()
         };
         let identity = client
             .as_ref()

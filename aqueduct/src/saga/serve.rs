@@ -63,7 +63,7 @@ fn place(args: &ServeArgs) -> Result<(SagaFile, Place), Failure> {
             "{path} names no database: in its section `saga`, `mysql` is wanted; without --config the sagas are in a folder"
         )));
     };
-    Ok((file, Place::Database(mysql)))
+    Ok((file, Place::Database(Box::new(mysql))))
 }
 
 fn options(args: &ServeArgs, file: &SagaFile) -> Options {

@@ -26,7 +26,7 @@ const CONNECTIONS: usize = 16;
 #[derive(Debug)]
 pub(super) enum Place {
     Folder(PathBuf),
-    Database(SagaMysql),
+    Database(Box<SagaMysql>),
 }
 
 /// An open store.

@@ -127,7 +127,7 @@ impl<M: Machine, D: Database> Group<M, D> {
     pub async fn failed(&self) {
         self.shared.ended.wait().await;
         if self.shared.room.is_closed() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

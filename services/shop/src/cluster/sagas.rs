@@ -63,6 +63,7 @@ impl Place {
             .user(Some(&self.user))
             .pass(Some(&self.password))
             .db_name(Some(&self.database))
+            .ssl_opts(self.tls.clone())
             .prefer_socket(false)
             .ssl_opts(self.tls.clone())
             .setup(vec![STANDSTILL])

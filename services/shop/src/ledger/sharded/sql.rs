@@ -13,7 +13,7 @@ pub(crate) const ACCOUNTS: &str = "CREATE TABLE IF NOT EXISTS accounts (
             version BIGINT NOT NULL
         ) ENGINE = InnoDB";
 
-/// A row of [`lock`] and [`read`].
+/// A row of [`lock`] and [`READ`].
 pub(super) type Columns = (i64, i64, i64, i64, i64);
 
 pub(super) fn row((id, opening, balance, held, version): Columns) -> (i64, Row) {
