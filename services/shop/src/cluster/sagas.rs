@@ -65,7 +65,6 @@ impl Place {
             .db_name(Some(&self.database))
             .ssl_opts(self.tls.clone())
             .prefer_socket(false)
-            .ssl_opts(self.tls.clone())
             .setup(vec![STANDSTILL])
             .pool_opts(pool);
         Pool::new(options)
