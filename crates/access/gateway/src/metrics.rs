@@ -65,7 +65,7 @@ impl Families {
             ),
             stages: registry.histograms(
                 "gateway_stage_duration_seconds",
-                "Time of a request in each stage of the pipeline",
+                "Time of a request in each stage of the pipeline, of one request in eight",
                 &STAGE_BUCKETS,
             ),
             rejects: registry.counters("gateway_rejects", "Requests that the gateway itself refused"),
