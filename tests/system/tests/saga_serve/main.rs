@@ -11,6 +11,7 @@ mod callbacks;
 mod calls;
 mod check;
 mod clocks;
+mod connections;
 mod contract;
 mod coordinator;
 mod crashes;
