@@ -171,7 +171,7 @@ async fn a_participant_has_so_many_connections_and_no_more() {
         let (caller, call) = (caller.clone(), call(format!("http://{address}/a"), Op::Execute));
         aqueduct_runtime::task::spawn("send", async move { caller.send(Call { timeout, ..call }).await })
     };
-    let long = Duration::from_secs(60);
+    let long = Duration::from_mins(1);
     let sent: Vec<_> = (0..8).map(|_| send(long)).collect();
     let mut open = Vec::new();
     for _ in 0..3 {
