@@ -13,6 +13,9 @@ const MYSQL: &str = "{ server: \"127.0.0.1:3306\", database: sagas, user: saga }
 /// No saga is kept for longer.
 const LONGEST_RETENTION: Duration = Duration::from_hours(24 * 3650);
 
+/// Of one participant: as many as sagas may be under way.
+const MOST_CONNECTIONS: usize = 16_384;
+
 /// What the file says; `None` leaves it to a flag, and else to the default.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct SagaFile {
@@ -21,6 +24,7 @@ pub(crate) struct SagaFile {
     pub(crate) mysql: Option<SagaMysql>,
     pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) most_attempts: Option<u32>,
+    pub(crate) connections: Option<usize>,
     pub(crate) retention: Option<Duration>,
     pub(crate) lease: Option<Duration>,
 }
@@ -45,6 +49,7 @@ pub(super) fn read(fields: &mut Fields<'_>, base: &Path) -> SagaFile {
     fields.set("most_attempts", &mut saga.most_attempts, |value| {
         value.integer(1..=1_000_000).and_then(|most| u32::try_from(most).ok()).map(Some)
     });
+    fields.set("connections", &mut saga.connections, |value| value.integer(1..=MOST_CONNECTIONS).map(Some));
     fields.set("retention", &mut saga.retention, |value| {
         value.duration(Duration::ZERO..=LONGEST_RETENTION).map(Some)
     });

@@ -75,6 +75,9 @@ pub(crate) struct ServeArgs {
     /// So many failed attempts of a compensation or a retriable step park a saga [default: 30]
     #[arg(long, value_name = "N", value_parser = attempts, help_heading = "Sagas")]
     pub(crate) most_attempts: Option<u32>,
+    /// Connections that one participant over HTTP has at a time [default: 128]
+    #[arg(long, value_name = "N", value_parser = connections, help_heading = "Sagas")]
+    pub(crate) connections: Option<usize>,
     /// How long a saga stays readable after its end [default: 24h]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Sagas")]
     pub(crate) retention: Option<Duration>,
@@ -138,6 +141,11 @@ pub(crate) struct DecideArgs {
 fn attempts(text: &str) -> Result<u32, String> {
     let attempts = text.parse().ok().filter(|attempts| (1..=1_000_000).contains(attempts));
     attempts.ok_or_else(|| "a number from 1 to 1000000 is wanted".to_owned())
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    let most = text.parse().ok().filter(|most| (1..=16_384).contains(most));
+    most.ok_or_else(|| "a number from 1 to 16384 is wanted".to_owned())
 }
 
 fn status(text: &str) -> Result<Status, String> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use aqueduct_runtime::task;
 use aqueduct_saga::{Coordinator, Filter, Options, Store};
-use aqueduct_saga_server::{Caller, Server};
+use aqueduct_saga_server::{CONNECTIONS, Caller, Server};
 use aqueduct_telemetry::health::{Check, OnFailure};
 
 use super::cli::ServeArgs;
@@ -33,17 +33,24 @@ const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(10), Duration::f
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let (file, place) = place(args)?;
     let options = options(args, &file);
+    let connections = args.connections.or(file.connections).unwrap_or(CONNECTIONS);
     options.validate().map_err(Failure::usage)?;
     let listen = args.listen.or(file.address).unwrap_or(LISTEN);
     process::run(|process| async move {
         match place {
             Place::Folder(folder) => {
                 let opening = async { store::folder(&folder).await };
-                Box::pin(serve((args, listen), options, process, (Some(folder.clone()), opening))).await
+                Box::pin(serve(
+                    (args, listen, connections),
+                    options,
+                    process,
+                    (Some(folder.clone()), opening),
+                ))
+                .await
             }
             Place::Database(database) => {
                 let opening = async { store::database(&database).await };
-                Box::pin(serve((args, listen), options, process, (None, opening))).await
+                Box::pin(serve((args, listen, connections), options, process, (None, opening))).await
             }
         }
     })
@@ -79,7 +86,7 @@ fn options(args: &ServeArgs, file: &SagaFile) -> Options {
 }
 
 async fn serve<S: Store>(
-    (args, listen): (&ServeArgs, SocketAddr),
+    (args, listen, connections): (&ServeArgs, SocketAddr, usize),
     options: Options,
     process: Process,
     (data, opening): (Option<PathBuf>, impl Future<Output = Result<Opened<S>>>),
@@ -98,7 +105,8 @@ async fn serve<S: Store>(
     let coordinator = Coordinator::open(store, options).map_err(Failure::usage)?;
     aqueduct_saga_server::collect(&process.registry, coordinator.clone());
     server.open(coordinator.clone());
-    let mut running = Running::start(&coordinator, &Caller::new(&process.registry));
+    let caller = Caller::new(&process.registry).with_connections(connections);
+    let mut running = Running::start(&coordinator, &caller);
     process.health.set_started();
     task::spawn("saga-store-check", watch(coordinator, check));
     let admin = serving.as_ref().map(Serving::address);

@@ -23,7 +23,7 @@ mod show;
 mod submission;
 mod target;
 
-pub use call::Caller;
+pub use call::{CONNECTIONS, Caller};
 pub use metrics::collect;
 pub use operator::{Decision, Operator};
 pub use server::Server;

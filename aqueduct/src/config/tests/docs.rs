@@ -118,6 +118,7 @@ fn the_documentation_shows_every_key_with_its_default() {
     let told = [saga.attempt_timeout, saga.retention, saga.lease];
     assert_eq!(told, [default.attempt_timeout, default.retention, default.lease].map(Some));
     assert_eq!(saga.most_attempts, Some(default.most_attempts));
+    assert_eq!(saga.connections, Some(aqueduct_saga_server::CONNECTIONS));
 }
 
 #[test]

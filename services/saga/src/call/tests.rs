@@ -161,6 +161,42 @@ async fn the_status_decides_and_bodies_are_bounded() {
     assert!(unknown(&answered("garbage", b"").await));
 }
 
+/// More calls than connections: those beyond wait for their turn, and then for nothing.
+#[tokio::test]
+async fn a_participant_has_so_many_connections_and_no_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let caller = Caller::new(&Registry::new()).with_connections(3);
+    let send = |timeout| {
+        let (caller, call) = (caller.clone(), call(format!("http://{address}/a"), Op::Execute));
+        aqueduct_runtime::task::spawn("send", async move { caller.send(Call { timeout, ..call }).await })
+    };
+    let long = Duration::from_mins(1);
+    let sent: Vec<_> = (0..8).map(|_| send(long)).collect();
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        open.push(listener.accept().await.unwrap().0);
+    }
+    // None of the others comes: whoever waits in vain is told so.
+    let late = send(Duration::from_millis(100)).await.unwrap();
+    assert!(
+        matches!(&late, Outcome::Unknown(why) if why.starts_with("not sent: all 3 connections to 127.0.0.1:")),
+        "{late:?}"
+    );
+    let fourth = tokio::time::timeout(Duration::ZERO, listener.accept()).await;
+    assert!(fourth.is_err(), "a fourth connection");
+    // Each is answered, and its connection closed, which makes room for the next.
+    for number in 0..8 {
+        let mut stream = if number < 3 { open.remove(0) } else { listener.accept().await.unwrap().0 };
+        let _read = stream.read(&mut [0; 4096]).await.unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
+        stream.write_all(answer).await.unwrap();
+    }
+    for outcome in sent {
+        assert_eq!(outcome.await.unwrap(), Outcome::Done("ok".into()));
+    }
+}
+
 /// A server for `localhost` that speaks TLS and answers one request of HTTP/1.1, and who trusts it.
 async fn secure() -> (String, RootCertStore) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();

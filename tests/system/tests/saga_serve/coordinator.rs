@@ -24,6 +24,7 @@ pub(crate) struct Coordinator {
     port: Port,
     /// Where its log is, and how it works.
     flags: Vec<String>,
+    env: Vec<(String, String)>,
     /// `None` while it is down.
     process: Mutex<Option<Process>>,
     log: PathBuf,
@@ -62,10 +63,15 @@ impl Coordinator {
 
     /// A coordinator that is ready, on whatever the flags name.
     pub(crate) fn start_at(scratch: Scratch, flags: &[&str]) -> Owned {
+        Self::start_in(scratch, flags, Vec::new())
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn start_in(scratch: Scratch, flags: &[&str], env: Vec<(String, String)>) -> Owned {
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let log = scratch.join("coordinator.log");
         let (process, over) = (Mutex::new(None), AtomicBool::new(false));
-        let coordinator = Arc::new(Self { port: Port::free(), flags, process, log, over });
+        let coordinator = Arc::new(Self { port: Port::free(), flags, env, process, log, over });
         let owned = Owned { coordinator, _scratch: scratch };
         owned.restart();
         owned
@@ -75,6 +81,7 @@ impl Coordinator {
     pub(crate) fn command(&self, listen: SocketAddr) -> Command {
         let mut command = Command::new(aqueduct(Profile::Debug));
         command.args(["saga", "serve", "--listen", &listen.to_string()]).args(&self.flags);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -132,6 +139,11 @@ impl Coordinator {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.port.address()
+    }
+
+    /// What it has logged, since its first start.
+    pub(crate) fn logged(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
     }
 
     pub(crate) fn client(&self) -> Client {

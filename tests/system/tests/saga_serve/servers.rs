@@ -16,47 +16,56 @@ use crate::ledger::{FIRST, Ledger};
 use crate::plans::{Kind, Plan, Step};
 use crate::world::{World, pass};
 
-const LEASE: Duration = Duration::from_secs(1);
+pub(crate) const LEASE: Duration = Duration::from_secs(1);
 /// Longer than the lease, and than the other one needs to finish.
-const STILL: Duration = Duration::from_millis(2500);
+pub(crate) const STILL: Duration = Duration::from_millis(2500);
 
-struct Pair {
-    world: Arc<World>,
-    _first: Owned,
-    other: Owned,
-    urls: [String; 2],
-    _database: MariaDb,
+pub(crate) struct Pair {
+    pub(crate) world: Arc<World>,
+    pub(crate) first: Owned,
+    pub(crate) other: Owned,
+    pub(crate) urls: [String; 2],
+    pub(crate) database: MariaDb,
     _scratch: Scratch,
 }
 
 impl Pair {
-    fn start(name: &str) -> Self {
+    pub(crate) fn start(name: &str) -> Self {
+        Self::start_in(name, [Vec::new(), Vec::new()])
+    }
+
+    /// The same, and the first and the other one have more in their environments.
+    pub(crate) fn start_in(name: &str, [env, other_env]: [Vec<(String, String)>; 2]) -> Self {
         let scratch = Scratch::new(name);
         let database = MariaDb::start(&scratch).unwrap();
         database.sql("CREATE DATABASE sagas").unwrap();
         let mysql = format!("{{ server: \"{}\", database: sagas, user: root }}", database.address());
         let config = format!("saga:\n  lease: 1s\n  attempt_timeout: 400ms\n  mysql: {mysql}\n");
         let config = scratch.write("sagas.yaml", config).display().to_string();
-        let start = || Coordinator::start_at(Scratch::new(name), &["--config", &config]);
-        let first = start();
+        let start = |env| Coordinator::start_in(Scratch::new(name), &["--config", &config], env);
+        let first = start(env);
         let ledger = Ledger::new(&["lender0", "spender0"]);
         let (world, peers) = World::start(&first, ledger, Script::quiet());
         let urls = [peers[0].url("a"), peers[1].url("b")];
         // They serve until the end of the test's process.
         std::mem::forget(peers);
-        Self { world, _first: first, other: start(), urls, _database: database, _scratch: scratch }
+        Self { world, first, other: start(other_env), urls, database, _scratch: scratch }
     }
 
-    /// Submits to the first a transfer at whose callback it stands still or dies; the other one ends it, and the first finds that when it
-    /// is back.
-    fn run(&self, id: &str, deadline: Duration, at: (&str, Op), fault: Fault) -> Value {
+    pub(crate) fn transfer(&self, id: &str, deadline: Duration) -> Plan {
         let [a, b] = &self.urls;
         let steps = vec![
             Step::new(Kind::Compensable, "debit", "lender0", 1, format!("{a}/debit")),
             Step::new(Kind::Pivot, "credit", "spender0", 1, format!("{b}/credit")),
             Step::new(Kind::Retriable, "note", "", 0, format!("{b}/note")),
         ];
-        let plan = Plan { id: id.to_owned(), deadline, steps };
+        Plan { id: id.to_owned(), deadline, steps }
+    }
+
+    /// Submits to the first a transfer at whose callback it stands still or dies; the other one ends it, and the first finds that when it
+    /// is back.
+    pub(crate) fn run(&self, id: &str, deadline: Duration, at: (&str, Op), fault: Fault) -> Value {
+        let plan = self.transfer(id, deadline);
         self.world.script.plant(id, at, &[fault]);
         let submitted = Instant::now();
         let answer = self.world.coordinator.submit(&plan.body());

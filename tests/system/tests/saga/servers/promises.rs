@@ -55,6 +55,13 @@ async fn what_does_not_fit_is_refused_alone() {
     let created = join_all(["a", "b", "c", "e", "f"].map(|name| store.create(new(name, 7))));
     assert_eq!(in_time(created).await, vec![Ok(Creation::Created); 5]);
 
+    // Alone, each of them: no other hides it.
+    let (applied, lost): (Answer, Answer) = (Ok(Append::Applied), Ok(Append::Lost));
+    for misfit in [change("b", 0, 1, running), change("c", 1, 5, running), change("none", 1, 1, running)] {
+        assert_eq!(in_time(store.append(misfit.clone())).await, lost, "{misfit:?}");
+    }
+    assert_eq!(in_time(store.create(new("f", 8))).await, Ok(Creation::Exists([7; 32])));
+
     let changes = [
         change("a", 1, 1, running),
         // Of an older claim, of a transition that is none, of a saga that is none.
@@ -69,7 +76,6 @@ async fn what_does_not_fit_is_refused_alone() {
         join_all(creations.map(|new| store.create(new))),
     );
     let (appended, created) = in_time(at_once).await;
-    let (applied, lost): (Answer, Answer) = (Ok(Append::Applied), Ok(Append::Lost));
     assert_eq!(appended, [applied.clone(), lost.clone(), lost.clone(), lost.clone(), applied.clone()]);
     assert_eq!(created, [Ok(Creation::Created), Ok(Creation::Exists([7; 32]))]);
 
