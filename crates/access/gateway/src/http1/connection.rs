@@ -73,7 +73,11 @@ where
             }
             ready!(look.as_mut().poll(cx));
             match client.due(times, Instant::now()) {
-                Ok(next) => look.as_mut().reset(next),
+                Ok(next) => {
+                    look.as_mut().reset(next);
+                    // It has to be asked once more, to know whom to wake.
+                    task = None;
+                }
                 Err(Overdue::Write) => {
                     tracing::debug!(client = %client.address, "a client does not take its answer");
                     return Poll::Ready(());
