@@ -128,7 +128,10 @@ fn operators_see_and_decide() {
     };
     check(&["show", "nobody"], "there is no such saga");
     check(&["retry", "nobody", "--actor", "ada"], "there is no such saga");
-    check(&["retry", "d-done", "--actor", "ada"], "only a parked saga can be retried, and this one is COMPLETED");
+    check(
+        &["retry", "d-done", "--actor", "ada"],
+        "only a parked saga can be retried, and this one is COMPLETED",
+    );
 }
 
 #[test]

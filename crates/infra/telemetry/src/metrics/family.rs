@@ -64,9 +64,11 @@ impl<C: Cell> Family<C> {
         let share = Arc::new(C::new(self.shape));
         let labels = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         let mut series = lock(&self.series);
-        let series = series
-            .entry(labels)
-            .or_insert_with(|| Series { retired: C::zero(self.shape), shares: Vec::with_capacity(1), passing });
+        let series = series.entry(labels).or_insert_with(|| Series {
+            retired: C::zero(self.shape),
+            shares: Vec::with_capacity(1),
+            passing,
+        });
         series.shares.push(Arc::clone(&share));
         share
     }
