@@ -10,4 +10,5 @@ mod nodes;
 mod outage;
 mod random;
 mod same;
+mod tls;
 mod tokens;
