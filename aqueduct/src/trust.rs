@@ -1,5 +1,7 @@
 //! TLS towards the servers below, as each of their clients wants it: one word in the configuration, four libraries.
 
+use std::sync::Arc;
+
 use aqueduct_bus::jetstream;
 use aqueduct_cache::l2;
 use aqueduct_gateway::UpstreamTls;
@@ -8,18 +10,19 @@ use mysql_async::{ClientIdentity, SslOpts};
 /// How a server is verified, and what it is shown. Its certificate is for the name or address by which it is configured.
 #[derive(Clone)]
 pub(crate) struct Trust {
-    options: UpstreamTls,
-    config: jetstream::ClientConfig,
+    options: Arc<UpstreamTls>,
+    config: Arc<jetstream::ClientConfig>,
 }
 
 impl Trust {
     /// What the texts hold, or all that is wrong with them: the field, and why.
     pub(crate) fn new(options: UpstreamTls) -> Result<Self, Vec<(String, String)>> {
-        options.client().map(|config| Self { options, config })
+        let config = Arc::new(options.client()?);
+        Ok(Self { options: Arc::new(options), config })
     }
 
     pub(crate) fn mysql(&self) -> SslOpts {
-        let UpstreamTls { ca, client, .. } = &self.options;
+        let UpstreamTls { ca, client, .. } = &*self.options;
         // Its client would trust a list of its own otherwise, instead of the system's.
         let roots = if let Some(ca) = ca {
             vec![ca.text.to_vec().into()]
@@ -37,13 +40,13 @@ impl Trust {
     }
 
     pub(crate) fn redis(&self) -> l2::Tls {
-        let UpstreamTls { ca, client, .. } = &self.options;
+        let UpstreamTls { ca, client, .. } = &*self.options;
         let client = client.as_ref().map(|pair| (pair.cert.text.to_vec(), pair.key.text.to_vec()));
         l2::Tls { ca: ca.as_ref().map(|ca| ca.text.to_vec()), client }
     }
 
     pub(crate) fn nats(&self) -> jetstream::ClientConfig {
-        self.config.clone()
+        jetstream::ClientConfig::clone(&self.config)
     }
 }
 

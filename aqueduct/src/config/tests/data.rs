@@ -57,6 +57,36 @@ fn what_is_wrong_with_the_servers_is_told_at_its_place() {
 }
 
 #[test]
+fn servers_are_verified_as_the_file_says() {
+    let tls = |mysql: &str| DATA.replace("user: shop,", &format!("user: shop, tls: {mysql},"));
+    let on = data(&tls("{ ca: cert.pem, client_cert: cert.pem, client_key: key.pem }"));
+    let sent = on.mysql.tls.unwrap().mysql();
+    assert!(
+        sent.disable_built_in_roots() && sent.root_certs().len() == 1 && sent.client_identity().is_some()
+    );
+    assert!(!sent.accept_invalid_certs() && !sent.skip_domain_validation());
+    assert_eq!(data(&tls("off")).mysql.tls, None);
+    check(tls("yes"), &["2:29: a mapping, such as { ca: internal.pem }, is wanted here, not `yes`"]);
+    check(
+        tls("{ ca: nowhere.crt }"),
+        &["2:35: cannot read `nowhere.crt`: No such file or directory (os error 2)"],
+    );
+    check(tls("{ ca: key.pem }"), &["2:35: key.pem holds no certificate (-----BEGIN CERTIFICATE-----)"]);
+    check(tls("{ client_cert: cert.pem }"), &["2:29: `client_key` is missing"]);
+    check(
+        tls("{ client_cert: cert.pem, client_key: other.pem }"),
+        &["2:66: the key other.pem does not belong to the certificate cert.pem"],
+    );
+
+    let redis = DATA.replace("user: r,", "tls: { ca: cert.pem },");
+    let on = data(&redis.replace("bus: {", "bus: { tls: { ca: cert.pem },"));
+    assert_eq!(on.bus.url(), "tls://n:4222,tls://m:4222");
+    let redis = on.redis.unwrap();
+    assert!(redis.urls()[0].starts_with("rediss://"), "{:?}", redis.urls());
+    assert!(redis.tls.unwrap().redis().ca.is_some());
+}
+
+#[test]
 fn what_is_wrong_with_the_sagas_is_told_at_its_place() {
     const SAGA: &str = "saga:
   most_attempts: 30

@@ -1,4 +1,6 @@
 //! The bus side of a feed: takes what came in, publishes it, and puts its floors into the queue of the second level.
+//!
+//! One batch at a time; what comes in meanwhile is the next. `docs/adr/0018-one-batch-at-a-time.md` has what two at a time would cost.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -10,5 +10,6 @@ mod nodes;
 mod outage;
 mod random;
 mod same;
+mod tls;
 mod tokens;
 mod transfers;

@@ -6,7 +6,7 @@ use crate::cluster::{Below, wait_health};
 use crate::site::{Site, fails};
 
 #[track_caller]
-fn check(name: &str, yaml: &str, expect: &[&str]) {
+pub(crate) fn check(name: &str, yaml: &str, expect: &[&str]) {
     let site = Site::with_config(name, yaml);
     let (code, printed) = fails(&mut site.command());
     assert_eq!(code, Some(1), "{printed}");
