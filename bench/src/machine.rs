@@ -55,6 +55,30 @@ pub(crate) fn allow_files(count: u64) -> Result<()> {
     setrlimit(Resource::Nofile, limit).context("raise the limit of open files")
 }
 
+/// What the processors did since the machine started, in its ticks.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Processors {
+    all: u64,
+    stolen: u64,
+}
+
+/// Likewise, now.
+pub(crate) fn processors() -> Processors {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    // user, nice, system, idle, iowait, irq, softirq, steal; what comes behind is contained in the first two.
+    let line = stat.lines().next().unwrap_or_default().split_ascii_whitespace().skip(1);
+    let ticks: Vec<u64> = line.take(8).filter_map(|number| number.parse().ok()).collect();
+    Processors { all: ticks.iter().sum(), stolen: ticks.get(7).copied().unwrap_or_default() }
+}
+
+impl Processors {
+    /// The share of the time until `later` that the machine below this one kept for itself.
+    pub(crate) fn stolen_until(&self, later: &Self) -> f64 {
+        let all = later.all.saturating_sub(self.all).max(1);
+        later.stolen.saturating_sub(self.stolen) as f64 / all as f64
+    }
+}
+
 /// The first line that a command prints on either stream, or a word saying that it did not run.
 pub(crate) fn first_line(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).current_dir(workspace()).output();

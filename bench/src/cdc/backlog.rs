@@ -15,6 +15,8 @@ pub(super) struct Caught {
     pub(super) rows: u64,
     pub(super) on_bus: Duration,
     pub(super) in_level2: Duration,
+    /// Floors that were let go, since Redis was too slow for the bus.
+    pub(super) let_go: u64,
 }
 
 pub(super) fn measure(site: &Site, rows: u64, per_transaction: u64) -> Result<Caught> {
@@ -58,7 +60,9 @@ pub(super) fn measure(site: &Site, rows: u64, per_transaction: u64) -> Result<Ca
     // Written, or let go for an epoch of their table.
     let in_level2 = reached("aqueduct_cdc_floors_")?;
     bar.finish_and_clear();
-    Ok(Caught { rows, on_bus, in_level2 })
+    let mut client = Client::new(site.admin.address());
+    let let_go = figure(&mut client, "aqueduct_cdc_floors_let_go_total").unwrap_or_default();
+    Ok(Caught { rows, on_bus, in_level2, let_go })
 }
 
 /// The sum of a metric over its labels.

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::site::{ROWS, Site};
+use crate::machine;
 
 /// When a row in a version was fenced.
 type Fenced = Arc<Mutex<HashMap<(u64, u64), Instant>>>;
@@ -61,6 +62,8 @@ impl Apply for Instance {
 /// The delays of one measurement.
 pub(super) struct Delays {
     pub(super) per_second: f64,
+    /// The share of the processors' time that the machine below this one kept.
+    pub(super) stolen: f64,
     answered: Vec<Duration>,
     sent: Vec<Duration>,
 }
@@ -93,6 +96,8 @@ pub(super) async fn measure(site: &Site, writers: u32, instances: u32, time: Dur
         all.push(instance(&bus).await?);
     }
     let capture = site.capture()?;
+    begun(site, &all).await?;
+    let before = machine::processors();
     let start = Instant::now();
     let writing = (0..writers).map(|writer| {
         task::spawn("writer", write(site.mariadb.port(), u64::from(writer), u64::from(writers), start + time))
@@ -102,6 +107,7 @@ pub(super) async fn measure(site: &Site, writers: u32, instances: u32, time: Dur
         commits.extend(writer.await.context("a writer panicked")??);
     }
     let per_second = commits.len() as f64 / start.elapsed().as_secs_f64();
+    let stolen = before.stolen_until(&machine::processors());
     for (_, fenced, counted) in &all {
         let mut counted = counted.clone();
         // The last one is the most likely to be missing.
@@ -125,7 +131,28 @@ pub(super) async fn measure(site: &Site, writers: u32, instances: u32, time: Dur
     }
     answered.sort_unstable();
     sent.sort_unstable();
-    Ok(Delays { per_second, answered, sent })
+    Ok(Delays { per_second, stolen, answered, sent })
+}
+
+/// Waits until single changes are told: the first that a capture tells is that all may have changed.
+async fn begun(site: &Site, all: &[(Owned, Fenced, watch::Receiver<u64>)]) -> Result<()> {
+    let mut conn = connect(site.mariadb.port()).await?;
+    let deadline = Instant::now() + within(60);
+    for (_, _, counted) in all {
+        let mut counted = counted.clone();
+        while *counted.borrow_and_update() == 0 {
+            ensure!(Instant::now() < deadline, "no change is told");
+            conn.query_drop("UPDATE shop.orders SET version = version + 1 WHERE id = 1").await?;
+            // One that was too early never comes.
+            drop(timeout(Duration::from_millis(100), counted.changed()).await);
+        }
+    }
+    Ok(())
+}
+
+async fn connect(port: u16) -> Result<Conn> {
+    let options = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(port).user(Some("root"));
+    Ok(Conn::new(options.prefer_socket(false)).await?)
 }
 
 async fn instance(bus: &Bus) -> Result<(Owned, Fenced, watch::Receiver<u64>)> {
@@ -147,8 +174,7 @@ async fn instance(bus: &Bus) -> Result<(Owned, Fenced, watch::Receiver<u64>)> {
 
 /// Each writer has rows of its own.
 async fn write(port: u16, first: u64, step: u64, until: Instant) -> Result<Vec<Commit>> {
-    let options = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(port).user(Some("root"));
-    let mut conn = Conn::new(options.prefer_socket(false)).await?;
+    let mut conn = connect(port).await?;
     let sql = conn.prep("UPDATE shop.orders SET version = version + 1 WHERE id = ?").await?;
     let mut commits = Vec::new();
     let rows: Vec<u64> = (1..=ROWS).filter(|id| id % step == first).collect();

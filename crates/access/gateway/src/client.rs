@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
 use crate::options::Timeouts;
+use crate::timer::Timer;
 
 /// What is known of a connection. One timer a connection watches it (see [`Client::overdue`]): a timer a request, as
 /// hyper has for request heads, would cost every request what only a slow one needs.
@@ -33,6 +34,8 @@ pub(crate) struct Client {
     stalled_since: Cell<Option<Instant>>,
     /// It took bytes since somebody looked last.
     wrote: Cell<bool>,
+    /// Of the deadlines of its requests.
+    pub(crate) timer: Timer,
 }
 
 /// Why a connection should end.
@@ -58,6 +61,7 @@ impl Client {
             head_since: Cell::new(None),
             stalled_since: Cell::new(None),
             wrote: Cell::new(false),
+            timer: Timer::default(),
         })
     }
 

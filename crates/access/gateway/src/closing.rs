@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::reject::Reject;
 use crate::stage::Stage;
+use crate::timer::Timer;
 
 /// How long a drain lets streams go on by themselves; the rest of its patience is for telling those that do.
 pub(crate) fn courtesy(patience: Duration) -> Duration {
@@ -49,13 +50,13 @@ impl Closing {
     pub(crate) async fn within<T>(
         &self,
         work: Pin<&mut impl Future<Output = T>>,
-        deadline: Option<Instant>,
+        (deadline, timer): (Option<Instant>, &Timer),
         stream: bool,
     ) -> Result<T, Cut> {
         let work = async {
             match deadline {
                 None => Ok(work.await),
-                Some(deadline) => timeout_at(deadline, work).await.map_err(|_| Cut::Deadline),
+                Some(deadline) => timer.within(deadline, work).await.ok_or(Cut::Deadline),
             }
         };
         if !stream {
@@ -121,14 +122,20 @@ mod tests {
     /// Connections go on in a drain, and somebody may open a stream on one.
     #[tokio::test]
     async fn a_stream_that_comes_after_the_beginning_ends_too_and_a_call_does_not() {
-        let closing = Arc::new(Closing::default());
+        let (closing, timer) = (Arc::new(Closing::default()), Timer::default());
         let mut cx = Context::from_waker(Waker::noop());
         assert!(!Watch::new(&closing).poll_begun(&mut cx));
         closing.begin();
-        let stream = pin!(closing.within(pin!(pending::<()>()), None, true)).poll(&mut cx);
+        let stream = pin!(closing.within(pin!(pending::<()>()), (None, &timer), true)).poll(&mut cx);
         assert_eq!(stream, Poll::Ready(Err(Cut::Closing)));
-        assert_eq!(closing.within(pin!(ready(1)), None, true).await, Ok(1), "what is there is taken");
+        assert_eq!(
+            closing.within(pin!(ready(1)), (None, &timer), true).await,
+            Ok(1),
+            "what is there is taken"
+        );
         assert!(Watch::new(&closing).poll_begun(&mut cx));
-        assert!(pin!(closing.within(pin!(pending::<()>()), None, false)).poll(&mut cx).is_pending());
+        assert!(
+            pin!(closing.within(pin!(pending::<()>()), (None, &timer), false)).poll(&mut cx).is_pending()
+        );
     }
 }

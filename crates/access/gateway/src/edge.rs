@@ -14,6 +14,7 @@ use crate::addresses::Addresses;
 use crate::auth::Tokens;
 use crate::closing::Closing;
 use crate::compress;
+use crate::exchange::MEASURED;
 use crate::handshakes::Handshakes;
 use crate::metrics::{Families, Metrics};
 use crate::options::Options;
@@ -60,6 +61,8 @@ pub(crate) struct Edge {
     routes: RefCell<Rc<Routes>>,
     newest: RefCell<watch::Receiver<Arc<Compiled>>>,
     in_flight: Cell<usize>,
+    /// Requests since the last one whose stages were measured.
+    unmeasured: Cell<u8>,
     pub(crate) handshakes: Handshakes,
     pub(crate) places: Places,
     pub(crate) closing: Arc<Closing>,
@@ -79,6 +82,7 @@ impl Edge {
             routes: RefCell::new(Routes::new(compiled, shared, &[])),
             newest: RefCell::new(newest),
             in_flight: Cell::new(0),
+            unmeasured: Cell::new(0),
             handshakes: Handshakes::new(handshakes),
             places: Places::default(),
             closing,
@@ -113,6 +117,13 @@ impl Edge {
     /// The configuration of what begins now. A request reads that of the routes which it began with.
     pub(crate) fn options(&self) -> Arc<Options> {
         Arc::clone(self.routes().options())
+    }
+
+    /// Whether the stages of the request that begins are measured.
+    pub(crate) fn measures_stages(&self) -> bool {
+        let before = self.unmeasured.get();
+        self.unmeasured.set((before + 1) % MEASURED);
+        before == 0
     }
 
     /// Counts a request as in flight, or says that there are too many.

@@ -41,6 +41,7 @@ mod server;
 mod service;
 mod sockets;
 mod stage;
+mod timer;
 mod tls;
 mod upstream;
 mod wire;

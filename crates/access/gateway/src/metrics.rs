@@ -65,7 +65,7 @@ impl Families {
             ),
             stages: registry.histograms(
                 "gateway_stage_duration_seconds",
-                "Time of a request in each stage of the pipeline",
+                "Time of a request in each stage of the pipeline, of one request in eight",
                 &STAGE_BUCKETS,
             ),
             rejects: registry.counters("gateway_rejects", "Requests that the gateway itself refused"),
@@ -129,14 +129,14 @@ impl Families {
         }
     }
 
-    /// A worker's handles of an endpoint.
+    /// A worker's handles of an endpoint. Their series end with it.
     pub(crate) fn endpoint(&self, upstream: &str, endpoint: &str) -> EndpointMetrics {
         let labels = [("upstream", upstream), ("endpoint", endpoint)];
         EndpointMetrics {
-            open: self.upstream_open.with(&labels),
-            opened: self.upstream_opened.with(&labels),
-            reused: self.upstream_reused.with(&labels),
-            connect_failures: self.connect_failures.with(&labels),
+            open: self.upstream_open.passing(&labels),
+            opened: self.upstream_opened.passing(&labels),
+            reused: self.upstream_reused.passing(&labels),
+            connect_failures: self.connect_failures.passing(&labels),
         }
     }
 

@@ -33,7 +33,11 @@ pub(crate) fn handle<B: RequestBody>(
     // The future has room for the head once: what an async function takes by value, it keeps twice.
     async move {
         let mut exchange = Exchange::begin(edge, client, &head);
-        let result = carry(edge, &mut head, body, &mut exchange).await;
+        let result = {
+            // Pinned where it is made, here and below: what is awaited by value is copied, kilobytes for each request.
+            let carried = pin!(carry((edge, client), &mut head, body, &mut exchange));
+            carried.await
+        };
         exchange.respond(result)
     }
 }
@@ -49,7 +53,7 @@ pub(crate) fn refuse(
 }
 
 async fn carry<B: RequestBody>(
-    edge: &Rc<Edge>,
+    (edge, client): (&Rc<Edge>, &Rc<Client>),
     head: &mut Parts,
     body: B,
     exchange: &mut Exchange,
@@ -83,12 +87,11 @@ async fn carry<B: RequestBody>(
     let deadline =
         deadline::decide(&mut head.headers, exchange.started(), method.timeout, method.max_timeout)?;
     // Timers are no finer than a millisecond: what has passed already is said here.
-    if deadline.is_some_and(|deadline| deadline <= exchange.since()) {
+    if deadline.is_some_and(|deadline| exchange.is_past(deadline)) {
         return Err(Reject::deadline(Stage::Deadline));
     }
 
     let done = {
-        // Pinned here: as an argument of the timeout it would be copied, kilobytes for each request.
         let work = pin!(async {
             let upstream = &method.upstream;
             let mut endpoint = place(upstream, None, exchange).await?;
@@ -98,7 +101,7 @@ async fn carry<B: RequestBody>(
             let asked =
                 found.as_ref().map(|found| Asked { edge, routes: &routes, found, head: &*head, compat });
             let form = asked.as_ref().map(Asked::form).transpose()?;
-            let (mut payload, kind) = outgoing(asked.as_ref(), body, exchange).await?;
+            let (mut payload, kind) = pin!(outgoing(asked.as_ref(), body, exchange)).await?;
             let fault = payload.fault();
             exchange.upload = fault.clone();
 
@@ -111,9 +114,10 @@ async fn carry<B: RequestBody>(
                 let mut headers = normalize::outbound(&head.headers, kind, &context);
                 exchange.introduce(&routes.compiled().auth, method, &head.headers, &mut headers);
                 let call = Call { path: method.path.clone(), headers, deadline };
-                let result = match forward::forward(endpoint, call, &mut payload).await {
+                let forwarded = pin!(forward::forward(endpoint, call, &mut payload)).await;
+                let result = match forwarded {
                     Ok(answer) => {
-                        rendered(answer, asked.as_ref().zip(form), (deadline, &fault), exchange).await
+                        pin!(rendered(answer, asked.as_ref().zip(form), (deadline, &fault), exchange)).await
                     }
                     Err(upstream) => Err(upstream),
                 };
@@ -125,7 +129,7 @@ async fn carry<B: RequestBody>(
                 endpoint = place(upstream, Some(endpoint), exchange).await?;
             }
         });
-        edge.closing.within(work, deadline, method.streams).await
+        edge.closing.within(work, (deadline, &client.timer), method.streams).await
     };
     // Otherwise whatever was waiting is dropped, which resets the upstream's stream.
     done.unwrap_or_else(|cut| Err(cut.reject(exchange.stage())))

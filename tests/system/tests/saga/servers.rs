@@ -2,4 +2,5 @@
 
 mod bank;
 mod barrier;
+mod promises;
 mod store;

@@ -7,11 +7,12 @@
 use aqueduct_runtime::clock;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 use ring::hmac;
 use serde_json::json;
 
 use crate::auth::{By, Identity};
+use crate::http2::Fields;
 use crate::options::Secret;
 use crate::stage::normalize::once;
 
@@ -32,7 +33,7 @@ impl Signer {
         &self,
         identity: &Identity,
         (method, request_id): (&str, Option<&HeaderValue>),
-        headers: &mut HeaderMap,
+        headers: &mut Fields,
     ) {
         let mut said = json!({
             "sub": identity.subject,

@@ -4,13 +4,14 @@
 use std::cell::Cell;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use http::{Method, Response, StatusCode, Version};
 use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use super::body::Incoming;
 use super::head::{self, Head, Refused};
@@ -49,24 +50,41 @@ where
     };
     let Host { client, times, drain, .. } = connection.host;
     let mut life = pin!(connection.live());
+    let mut started = pin!(drain.started());
+    let mut look = pin!(tokio::time::sleep_until(Instant::now()));
     let mut leaving = false;
-    loop {
-        tokio::select! {
+    let mut task: Option<Waker> = None;
+    std::future::poll_fn(|cx| {
+        loop {
             // The requests first: one that has arrived is in flight before anything is said of the connection.
-            biased;
-            () = &mut life => return,
-            () = drain.started(), if !leaving => leaving = true,
-            overdue = client.overdue(times) => match overdue {
-                Overdue::Write => {
+            if life.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            // What watches the connection has the task's waker since it was asked first. A turn that is a request's need not ask it
+            // again: a glance tells whether it has something to say.
+            let is_known = task.as_ref().is_some_and(|task| task.will_wake(cx.waker()));
+            if is_known && !look.is_elapsed() && (leaving || !drain.is_started()) {
+                return Poll::Pending;
+            }
+            task = Some(cx.waker().clone());
+            if !leaving && started.as_mut().poll(cx).is_ready() {
+                leaving = true;
+                continue;
+            }
+            ready!(look.as_mut().poll(cx));
+            match client.due(times, Instant::now()) {
+                Ok(next) => look.as_mut().reset(next),
+                Err(Overdue::Write) => {
                     tracing::debug!(client = %client.address, "a client does not take its answer");
-                    return;
+                    return Poll::Ready(());
                 }
                 // Told a second time it has not been heard, and would be told for ever.
-                overdue if connection.overdue.replace(Some(overdue)).is_some() => return,
-                _ => {}
-            },
+                Err(overdue) if connection.overdue.replace(Some(overdue)).is_some() => return Poll::Ready(()),
+                Err(_) => {}
+            }
         }
-    }
+    })
+    .await;
 }
 
 struct Connection<'h, I, S> {
@@ -112,7 +130,7 @@ where
                 next => next,
             };
             let after = match next {
-                Next::Request(head) => self.exchange(*head).await,
+                Next::Request(head) => self.exchange(head).await,
                 Next::Refused(refused) => Box::pin(self.refuse(*refused)).await,
                 Next::Closed => return,
                 Next::Idle | Next::Drain => return Box::pin(self.linger(SHORT_LINGER)).await,
@@ -134,7 +152,7 @@ where
                 Poll::Ready(Ok(Some(head))) => {
                     // It came at the last moment.
                     self.overdue.set(None);
-                    return Poll::Ready(Next::Request(Box::new(head)));
+                    return Poll::Ready(Next::Request(head));
                 }
                 Poll::Ready(Ok(None)) => return Poll::Ready(Next::Closed),
                 Poll::Ready(Err(refused)) => return Poll::Ready(Next::Refused(refused)),
@@ -157,20 +175,20 @@ where
     }
 
     /// Answers a request.
-    async fn exchange(&self, head: Head) -> After {
-        let Head { request, framing, keep_alive, expects, trailers } = head;
+    async fn exchange(&self, head: Box<Head>) -> After {
+        let Head { framing, keep_alive, expects, trailers, .. } = *head;
         // Busy until the answer has gone out, which may be long after it was made.
         let _busy = self.host.client.begin();
         let number = self.socket.begin(framing, expects);
         let asked = Asked {
-            is_head: request.method() == Method::HEAD,
-            version: request.version(),
+            is_head: head.request.method() == Method::HEAD,
+            version: head.request.version(),
             keep_alive,
             trailers,
         };
         let body = Incoming::new(|| Rc::clone(&self.socket) as _, number, framing);
         let response = {
-            let mut call = Box::pin(self.host.service.call(request.map(|()| body)));
+            let mut call = Box::pin(self.host.service.call(head.request.map(|()| body)));
             let answered = std::future::poll_fn(|cx| {
                 if let Poll::Ready(response) = call.as_mut().poll(cx) {
                     return Poll::Ready(Some(response));

@@ -5,7 +5,9 @@ use std::mem::MaybeUninit;
 
 use aqueduct_transcode::Code;
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue, TE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
+};
 use http::{Method, Request, StatusCode, Uri, Version};
 
 use super::fields::{Framing, check_host, expects, framing, keep_alive, names};
@@ -78,14 +80,15 @@ pub(crate) fn slow() -> Refused {
 }
 
 /// Understands a whole head, the empty line at its end included.
-pub(super) fn parse(bytes: &Bytes, bounds: Bounds) -> Result<Head, Box<Refused>> {
-    let mut head = Head {
+pub(super) fn parse(bytes: &Bytes, bounds: Bounds) -> Result<Box<Head>, Box<Refused>> {
+    // In a box from here on: it is handed on several times.
+    let mut head = Box::new(Head {
         request: unknown(),
         framing: Framing::Length(0),
         keep_alive: true,
         expects: false,
         trailers: false,
-    };
+    });
     let mut few = [const { MaybeUninit::uninit() }; FIELDS];
     let mut many = Vec::new();
     let room = if bounds.fields <= FIELDS {
@@ -123,24 +126,40 @@ fn fill<'b>(
         Method::from_bytes(method.as_bytes()).map_err(|_| bad("request_line", "the method is not valid"))?;
     let authority = put_target(request, bytes.slice_ref(target.as_bytes()), bounds)?;
     let mut fields = HeaderMap::try_with_capacity(parsed.headers.len()).unwrap_or_default();
+    let mut told = Told::default();
     for field in parsed.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes())
             .map_err(|_| too_large("head_too_large", "a header's name is too long".to_owned()))?;
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value))
             .map_err(|_| bad("header", format!("the value of the header {name} is not valid")))?;
+        told.note(&name);
         fields.try_append(name, value).map_err(|_| too_many(bounds.fields))?;
     }
     check_host(&mut fields, version == 0, authority)?;
-    head.framing = framing(&fields, version == 0)?;
-    if let Some(keep_alive) = keep_alive(&fields) {
-        head.keep_alive = keep_alive;
-    } else {
-        head.keep_alive = version > 0;
-    }
-    head.expects = expects(&fields, version == 0)? && head.framing != Framing::Length(0);
-    head.trailers = names(&fields, &TE, b"trailers");
+    head.framing = if told.length { framing(&fields, version == 0)? } else { Framing::Length(0) };
+    let keep_alive = if told.connection { keep_alive(&fields) } else { None };
+    head.keep_alive = keep_alive.unwrap_or(version > 0);
+    head.expects = told.rare && expects(&fields, version == 0)? && head.framing != Framing::Length(0);
+    head.trailers = told.rare && names(&fields, &TE, b"trailers");
     *head.request.headers_mut() = fields;
     Ok(())
+}
+
+/// Of which of the fields that say something of the connection or the body there is one: usually of none, and then none is looked for.
+#[derive(Debug, Default)]
+struct Told {
+    length: bool,
+    connection: bool,
+    /// `Expect` or `TE`.
+    rare: bool,
+}
+
+impl Told {
+    fn note(&mut self, name: &HeaderName) {
+        self.length |= *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING;
+        self.connection |= *name == CONNECTION;
+        self.rare |= *name == EXPECT || *name == TE;
+    }
 }
 
 /// What httparse refuses, told in our words.

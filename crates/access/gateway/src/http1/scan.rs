@@ -29,7 +29,7 @@ impl Scan {
         &mut self,
         buffer: &mut BytesMut,
         bounds: Bounds,
-    ) -> Result<Option<Head>, Box<Refused>> {
+    ) -> Result<Option<Box<Head>>, Box<Refused>> {
         let refused = |reject| Box::new(Refused { request: unknown(), reject });
         let Some(length) = self.length(buffer, bounds).map_err(refused)? else { return Ok(None) };
         *self = Scan::default();

@@ -94,7 +94,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
         bounds: Bounds,
         received: impl Fn(),
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<Head>, Box<Refused>>> {
+    ) -> Poll<Result<Option<Box<Head>>, Box<Refused>>> {
         let inner = &mut *self.0.borrow_mut();
         loop {
             if !inner.read.is_empty() {
@@ -275,7 +275,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Inner<I> {
     fn poll_read(&mut self, room: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.read.capacity() == 0 {
             self.read = SPARE.take();
-        } else if self.read.is_empty() {
+        } else if self.read.is_empty() && self.read.capacity() < READ / 2 {
             // Whole again, if nobody holds slices of it: then the next request is in one piece.
             let _reclaimed = self.read.try_reclaim(READ);
         }

@@ -3,6 +3,7 @@
 
 mod client;
 mod error;
+mod fields;
 mod flow;
 mod frame;
 mod hpack;
@@ -15,6 +16,7 @@ mod server;
 pub(crate) use client::fuzzing;
 pub(crate) use client::{Calls, Peer, Receiver, Sender, Sending, open};
 pub(crate) use error::Error;
+pub(crate) use fields::Fields;
 pub(crate) use frame::Reason;
 #[cfg(feature = "fuzzing")]
 pub(crate) use server::Sent;

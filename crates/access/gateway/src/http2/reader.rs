@@ -179,6 +179,10 @@ impl Reader {
             let head = Head::read(bytes);
             self.check(head)?;
             if head.kind == DATA {
+                // Nearly always a frame is there whole, and nothing has to be kept of it.
+                if !head.has(PADDED) && self.buffer.len() >= HEAD + head.length {
+                    return Ok(Some(self.whole_data(head)));
+                }
                 if !self.begin_data(head)? {
                     return Ok(None);
                 }
@@ -220,6 +224,17 @@ impl Reader {
         } else {
             Err(Violation::protocol("a frame on a stream where it has no business"))
         }
+    }
+
+    /// A frame of data, without padding, that is there whole.
+    fn whole_data(&mut self, head: Head) -> Event {
+        let end = head.has(END_STREAM);
+        if head.length == 0 && !end {
+            self.cost += CONTROL;
+        }
+        self.buffer.advance(HEAD);
+        self.used = head.length;
+        Event::Data { stream: head.stream, length: head.length, padding: 0, end }
     }
 
     /// Whether enough is there to begin.
@@ -266,7 +281,7 @@ impl Reader {
                     self.continued = Some(Continued { stream, end, block: block.to_vec(), frames: 1 });
                     return Ok(None);
                 }
-                Event::Headers { stream, block: Box::new(self.decoder.decode(block)?), end }
+                Event::Headers { stream, block: self.decoder.decode(block)?, end }
             }
             CONTINUATION => {
                 let Some(continued) = &mut self.continued else { return Ok(None) };
@@ -285,7 +300,7 @@ impl Reader {
                 let Some(Continued { stream, end, block, .. }) = self.continued.take() else {
                     return Ok(None);
                 };
-                Event::Headers { stream, block: Box::new(self.decoder.decode(&block)?), end }
+                Event::Headers { stream, block: self.decoder.decode(&block)?, end }
             }
             RESET => Event::Reset { stream, reason: Reason(exactly(payload)?) },
             SETTINGS if head.has(ACK) => {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::reject::Reject;
 use crate::stage::Stage;
+use crate::stage::normalize::has_any;
 
 /// The gRPC deadline, as a time that is left (gRPC over HTTP/2, "Timeout").
 pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -22,6 +23,9 @@ pub(crate) fn decide(
     default: Option<Duration>,
     max: Duration,
 ) -> Result<Option<Instant>, Reject> {
+    if !has_any(headers, &[GRPC_TIMEOUT, REQUEST_TIMEOUT]) {
+        return Ok(default.map(|wish| now + wish.min(max)));
+    }
     let mut asked = None;
     for (name, parse) in
         [(GRPC_TIMEOUT, parse_grpc_timeout as fn(&[u8]) -> _), (REQUEST_TIMEOUT, parse_request_timeout)]

@@ -17,13 +17,13 @@ use crate::body::{Body, Expiry};
 use crate::closing::Closing;
 use crate::exchange::Ending;
 use crate::grpc_web;
-use crate::http2::{Error, Reason, Receiver, Sender, Sending};
+use crate::http2::{Error, Fields, Reason, Receiver, Sender, Sending};
 use crate::outgoing::{Fault, Outgoing};
 use crate::reject::{GRPC_STATUS, Reject};
 use crate::retry::Cause;
 use crate::stage::Stage;
 use crate::stage::deadline::{GRPC_TIMEOUT, grpc_timeout};
-use crate::stage::normalize::once;
+use crate::stage::normalize::{find, once};
 use crate::stage::transcode::answer;
 use crate::upstream::connection::{Answer, Lease};
 use crate::upstream::endpoint::{ConnectError, Endpoint};
@@ -40,7 +40,7 @@ impl<B: http_body::Body<Data = Bytes, Error: std::fmt::Display> + Unpin + 'stati
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) path: PathAndQuery,
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Fields,
     pub(crate) deadline: Option<Instant>,
 }
 
@@ -118,7 +118,7 @@ pub(crate) async fn forward<B: RequestBody>(
 }
 
 /// The headers of a call, with what is left of its time.
-fn headers(mut headers: HeaderMap, deadline: Option<Instant>) -> HeaderMap {
+fn headers(mut headers: Fields, deadline: Option<Instant>) -> Fields {
     if let Some(deadline) = deadline {
         let mut left = grpc_timeout(deadline.saturating_duration_since(Instant::now()));
         once(&mut left);
@@ -205,7 +205,7 @@ pub(crate) fn relay(
         head.headers.remove(http::header::CONTENT_LENGTH);
         head.headers.insert(http::header::CONTENT_TYPE, kind.content_type());
     }
-    let told = head.headers.contains_key(GRPC_STATUS);
+    let told = find(&head.headers, &GRPC_STATUS).is_some();
     if told && body.is_end_stream() {
         // gRPC's Trailers-Only is a head that ends the stream. With so much as an empty frame behind it, clients see a stream
         // without trailers.
@@ -269,7 +269,7 @@ impl Relay {
     }
 
     fn last(&mut self, trailers: HeaderMap) -> Frame<Bytes> {
-        let code = trailers.get(GRPC_STATUS).and_then(|value| Code::from_header(value.as_bytes()));
+        let code = find(&trailers, &GRPC_STATUS).and_then(|value| Code::from_header(value.as_bytes()));
         self.ending.get_or_insert(Ending { code, refusal: None });
         match self.web {
             None => Frame::trailers(trailers),

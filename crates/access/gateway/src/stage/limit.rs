@@ -1,8 +1,9 @@
 //! `limit`: whether the client, or everybody together, has asked too often. Each limit is a table of `aqueduct-limit`, which
 //! all workers share.
 
-use std::borrow::Cow;
+use std::cell::RefCell;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,12 +133,32 @@ impl Budget {
     }
 
     pub(crate) fn write(self, headers: &mut HeaderMap) {
-        headers.insert(LIMIT, HeaderValue::from(self.limit));
-        let mut remaining = HeaderValue::from(self.remaining);
+        headers.insert(LIMIT, number(self.limit));
+        let mut remaining = digits(self.remaining);
         once(&mut remaining);
         headers.insert(REMAINING, remaining);
-        headers.insert(RESET, HeaderValue::from(self.reset));
+        headers.insert(RESET, number(self.reset));
     }
+}
+
+/// A number that is told again and again, as limits are, and the seconds until they are whole again: kept for the next answer.
+fn number(number: u64) -> HeaderValue {
+    const KEPT: usize = 16;
+    type Told = [Option<(u64, HeaderValue)>; KEPT];
+    thread_local! {
+        static TOLD: RefCell<Told> = const { RefCell::new([const { None }; KEPT]) };
+    }
+    let place = usize::try_from(number % KEPT as u64).unwrap_or_default();
+    TOLD.with_borrow_mut(|told| match told.get_mut(place) {
+        Some(Some((kept, text))) if *kept == number => text.clone(),
+        Some(empty) => empty.insert((number, digits(number))).1.clone(),
+        None => digits(number),
+    })
+}
+
+fn digits(number: u64) -> HeaderValue {
+    let text = HeaderValue::from_str(itoa::Buffer::new().format(number));
+    text.unwrap_or(HeaderValue::from_static("0"))
 }
 
 #[cold]
@@ -154,21 +175,41 @@ fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
+/// What is counted.
+enum Key<'a> {
+    Told(&'a [u8]),
+    Address([u8; 10]),
+    Made(Vec<u8>),
+}
+
+impl Deref for Key<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Key::Told(text) => text,
+            Key::Address(address) => address,
+            Key::Made(text) => text,
+        }
+    }
+}
+
 /// What a request is counted under. A request without the header is counted by its address, so that to leave it out
 /// gains nothing.
-fn key<'a>(key: &LimitKey, asking: Asking<'a>) -> Cow<'a, [u8]> {
+fn key<'a>(key: &LimitKey, asking: Asking<'a>) -> Key<'a> {
+    let by_address = || Key::Address(address(asking.address));
     match key {
-        LimitKey::Global => Cow::Borrowed(b""),
-        LimitKey::Route => Cow::Borrowed(asking.method.as_bytes()),
-        LimitKey::Address => Cow::Owned(address(asking.address).to_vec()),
+        LimitKey::Global => Key::Told(b""),
+        LimitKey::Route => Key::Told(asking.method.as_bytes()),
+        LimitKey::Address => by_address(),
         LimitKey::Identity => match (asking.identity, asking.certificate) {
-            (Some(identity), _) => Cow::Borrowed(identity.name.as_bytes()),
-            (None, Some(certificate)) => Cow::Owned([b"cert:", certificate.as_bytes()].concat()),
-            (None, None) => Cow::Owned(address(asking.address).to_vec()),
+            (Some(identity), _) => Key::Told(identity.name.as_bytes()),
+            (None, Some(certificate)) => Key::Made([b"cert:", certificate.as_bytes()].concat()),
+            (None, None) => by_address(),
         },
         LimitKey::Header(name) => match asking.headers.get(name) {
-            Some(value) => Cow::Borrowed(value.as_bytes()),
-            None => Cow::Owned(address(asking.address).to_vec()),
+            Some(value) => Key::Told(value.as_bytes()),
+            None => by_address(),
         },
     }
 }
@@ -220,7 +261,7 @@ mod tests {
             certificate: None,
             method: "a.B/C",
         };
-        key(of, asking).into_owned()
+        key(of, asking).to_vec()
     }
 
     #[test]

@@ -17,6 +17,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Uri, Version};
 
+use crate::http2::Fields;
 use crate::options::{Compat, Paths};
 use crate::reject::Reject;
 use crate::stage::Stage;
@@ -42,14 +43,31 @@ pub(crate) fn normalize(head: &mut Parts, paths: Paths) -> Result<Context, Rejec
         return Err(Reject::bad_request(Stage::Normalize, "target", "only OPTIONS can be asked of *"));
     }
     normalize_path(head, paths)?;
-    let parent = single(&head.headers, &TRACEPARENT)
-        .and_then(|value| Context::parse_traceparent(value.as_bytes()).ok());
-    if let Some(parent) = parent {
-        return Ok(parent.child());
+    if has_any(&head.headers, &[TRACEPARENT, TRACESTATE]) {
+        let parent = single(&head.headers, &TRACEPARENT)
+            .and_then(|value| Context::parse_traceparent(value.as_bytes()).ok());
+        if let Some(parent) = parent {
+            return Ok(parent.child());
+        }
+        // Without a parent its state belongs to nobody.
+        head.headers.remove(TRACESTATE);
     }
-    // Without a parent its state belongs to nobody.
-    head.headers.remove(TRACESTATE);
     Ok(Context::new_root(false))
+}
+
+/// Whether there is a header of one of these names, which nearly always there is not: to look at each costs less than to hash all
+/// of the names.
+pub(crate) fn has_any(headers: &HeaderMap, names: &[HeaderName]) -> bool {
+    headers.keys().any(|there| names.contains(there))
+}
+
+/// The first header of this name. Where there are few, as in an upstream's answer, to look at each costs less than to hash the name.
+pub(crate) fn find<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    const FEW: usize = 8;
+    if headers.len() > FEW {
+        return headers.get(name);
+    }
+    headers.iter().find(|(there, _)| *there == name).map(|(_, value)| value)
 }
 
 fn normalize_path(head: &mut Parts, paths: Paths) -> Result<(), Reject> {
@@ -100,8 +118,8 @@ impl Outbound {
 const OURS: usize = 8;
 
 /// The headers of the upstream call: those of the client that may pass the trust boundary, then ours.
-pub(crate) fn outbound(inbound: &HeaderMap, kind: Outbound, context: &Context) -> HeaderMap {
-    let mut out = HeaderMap::with_capacity(inbound.len() + OURS);
+pub(crate) fn outbound(inbound: &HeaderMap, kind: Outbound, context: &Context) -> Fields {
+    let mut out = Fields::with_capacity(inbound.len() + OURS);
     let named = ConnectionOptions::of(inbound);
     for (name, value) in inbound.iter().filter(|(name, _)| !named.contains(name)) {
         if kind == Outbound::Compat {
@@ -125,21 +143,21 @@ pub(crate) fn outbound(inbound: &HeaderMap, kind: Outbound, context: &Context) -
 }
 
 /// Tells the upstream who the client is by its certificate, which has been verified.
-pub(crate) fn vouch(out: &mut HeaderMap, identity: Option<&HeaderValue>) {
+pub(crate) fn vouch(out: &mut Fields, identity: Option<&HeaderValue>) {
     if let Some(identity) = identity {
         out.insert(CLIENT_IDENTITY, identity.clone());
     }
 }
 
 /// Joined binary values go on one by one: gRPC allows the joined form, but not every server reads it.
-fn append(out: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
+fn append(out: &mut Fields, name: &HeaderName, value: &HeaderValue) {
     if !name.as_str().ends_with("-bin") || !value.as_bytes().contains(&b',') {
-        out.append(name, value.clone());
+        out.append(name.clone(), value.clone());
         return;
     }
     for part in value.as_bytes().split(|byte| *byte == b',') {
         if let Ok(part) = HeaderValue::from_bytes(part.trim_ascii()) {
-            out.append(name, part);
+            out.append(name.clone(), part);
         }
     }
 }
@@ -213,7 +231,7 @@ struct ConnectionOptions<'a> {
 
 impl<'a> ConnectionOptions<'a> {
     fn of(inbound: &'a HeaderMap) -> Self {
-        Self { inbound, any: inbound.contains_key(CONNECTION) }
+        Self { inbound, any: has_any(inbound, &[CONNECTION]) }
     }
 
     fn contains(&self, name: &HeaderName) -> bool {
@@ -292,7 +310,7 @@ mod tests {
         let context = Context::new_root(false);
         let names = |kind| {
             let mut names: Vec<_> =
-                outbound(&headers, kind, &context).keys().map(|name| name.as_str().to_owned()).collect();
+                outbound(&headers, kind, &context).iter().map(|(name, _)| name.as_str().to_owned()).collect();
             names.sort();
             names
         };
@@ -303,7 +321,8 @@ mod tests {
             transcoded.iter().copied().chain(["accept", "grpc-encoding", "grpc-timeout"]).collect();
         grpc.sort_unstable();
         assert_eq!(names(Outbound::Grpc), grpc);
-        assert_eq!(outbound(&headers, Outbound::Transcoded, &context)["te"], "trailers");
+        let out = outbound(&headers, Outbound::Transcoded, &context);
+        assert!(out.iter().any(|(name, value)| *name == TE && value == "trailers"));
     }
 
     #[test]
@@ -346,7 +365,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-y-bin", HeaderValue::from_static("AA, AQ=="));
         let out = outbound(&headers, Outbound::Transcoded, &Context::new_root(false));
-        assert_eq!(out.get_all("x-y-bin").iter().collect::<Vec<_>>(), ["AA", "AQ=="]);
+        let values = out.iter().filter(|(name, _)| *name == "x-y-bin").map(|(_, value)| value);
+        assert_eq!(values.collect::<Vec<_>>(), ["AA", "AQ=="]);
     }
 
     #[test]

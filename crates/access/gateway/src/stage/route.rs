@@ -18,6 +18,7 @@ use crate::probe;
 use crate::reject::{Dialect, Reject};
 use crate::routes::{MethodRoute, Routes, Unread};
 use crate::stage::Stage;
+use crate::stage::normalize;
 use crate::stage::transcode::request::is_form;
 
 /// Where a request goes.
@@ -33,7 +34,7 @@ pub(crate) enum Routed<'r> {
 
 /// The language in which the client wants its answer, refusals included.
 pub(crate) fn dialect(head: &Parts) -> Dialect {
-    match head.headers.get(CONTENT_TYPE) {
+    match normalize::find(&head.headers, &CONTENT_TYPE) {
         Some(value) if is_grpc(value) => Dialect::Grpc,
         Some(value) => grpc_web::Kind::of(value).map_or(Dialect::Json, Dialect::GrpcWeb),
         None => Dialect::Json,

@@ -6,11 +6,12 @@ use std::time::Duration;
 use aqueduct_transcode::{Code, decode_grpc_message};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use http_body_util::Empty;
 use tokio::time::Instant;
 
 use crate::grpc::{Deframer, FRAME_HEAD, FrameError, seal};
+use crate::http2::Fields;
 use crate::reject::{APPLICATION_GRPC, GRPC_MESSAGE, GRPC_STATUS, Reject};
 use crate::stage::forward::{Call, Payload, failed, forward};
 use crate::upstream::connection::Answer;
@@ -59,7 +60,7 @@ pub(crate) async fn call(endpoint: &Rc<Endpoint>, question: Question) -> Result<
 
 async fn ask(endpoint: &Rc<Endpoint>, question: Question) -> Result<Reply, String> {
     let why = |reject: Reject| reject.inside().to_owned();
-    let mut headers = HeaderMap::new();
+    let mut headers = Fields::default();
     headers.insert(http::header::CONTENT_TYPE, APPLICATION_GRPC);
     headers.insert(http::header::TE, HeaderValue::from_static("trailers"));
     let mut payload: Payload<Empty<Bytes>> = Payload::Whole(question.frames);

@@ -5,13 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use aqueduct_runtime::task;
-use http::HeaderMap;
 use http::uri::PathAndQuery;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::http2::{self, Calls, Peer, Receiver, Sender, Sending};
+use crate::http2::{self, Calls, Fields, Peer, Receiver, Sender, Sending};
 use crate::metrics::EndpointMetrics;
 use crate::stage::forward::Pump;
 
@@ -117,7 +116,7 @@ impl Lease {
     pub(crate) fn send(
         &self,
         path: &PathAndQuery,
-        headers: HeaderMap,
+        headers: Fields,
         sending: Sending,
     ) -> Result<(Receiver, Sender), http2::Error> {
         let sent = self.connection.calls.call(path.as_str(), headers, sending);

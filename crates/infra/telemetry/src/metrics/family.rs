@@ -1,5 +1,6 @@
 //! A family: the series of one name, by their labels. Asking for a label set hands out a new share of its series; a
-//! share whose handles are gone is added to the series and freed at the next scrape, so reloads do not pile them up.
+//! share whose handles are gone is added to the series and freed at the next scrape, so reloads do not pile them up. The series itself stays,
+//! but for those of what comes and goes.
 
 use super::cell::{
     Buckets, Cell, Counter, CounterCell, Gauge, GaugeCell, Histogram, HistogramCell, HistogramSum,
@@ -44,6 +45,8 @@ struct Family<C: Cell> {
 struct Series<C: Cell> {
     retired: C::Value,
     shares: Vec<Arc<C>>,
+    /// It ends with its last share.
+    passing: bool,
 }
 
 impl<C: Cell> fmt::Debug for Family<C> {
@@ -57,20 +60,23 @@ impl<C: Cell> Family<C> {
         Self { help, shape, series: Mutex::default() }
     }
 
-    fn share(&self, labels: &[(&'static str, &str)]) -> Arc<C> {
+    fn share(&self, labels: &[(&'static str, &str)], passing: bool) -> Arc<C> {
         let share = Arc::new(C::new(self.shape));
         let labels = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         let mut series = lock(&self.series);
         let series = series
             .entry(labels)
-            .or_insert_with(|| Series { retired: C::zero(self.shape), shares: Vec::with_capacity(1) });
+            .or_insert_with(|| Series { retired: C::zero(self.shape), shares: Vec::with_capacity(1), passing });
         series.shares.push(Arc::clone(&share));
         share
     }
 
     fn sums(&self) -> Vec<(Labels, C::Value)> {
         let mut all = lock(&self.series);
-        all.iter_mut().map(|(labels, series)| (labels.clone(), series.sum())).collect()
+        let sums = all.iter_mut().map(|(labels, series)| (labels.clone(), series.sum())).collect();
+        // What has ended has been told to its end.
+        all.retain(|_, series| !series.passing || !series.shares.is_empty());
+        sums
     }
 
     fn encode(
@@ -120,7 +126,13 @@ impl Counters {
 
     /// A new share of the counter with these labels. Ask once a worker and keep it: this locks and allocates.
     pub fn with(&self, labels: &[(&'static str, &str)]) -> Counter {
-        Counter(self.0.share(labels))
+        Counter(self.0.share(labels, false))
+    }
+
+    /// The same of something that comes and goes, as the endpoints of an upstream do: once all shares are gone, the series is shown for the
+    /// last time.
+    pub fn passing(&self, labels: &[(&'static str, &str)]) -> Counter {
+        Counter(self.0.share(labels, true))
     }
 
     pub(super) fn encode(&self, name: &str, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -137,7 +149,12 @@ impl Gauges {
 
     /// A new share of the gauge with these labels; see [`Counters::with`].
     pub fn with(&self, labels: &[(&'static str, &str)]) -> Gauge {
-        Gauge(self.0.share(labels))
+        Gauge(self.0.share(labels, false))
+    }
+
+    /// The same of something that comes and goes; see [`Counters::passing`].
+    pub fn passing(&self, labels: &[(&'static str, &str)]) -> Gauge {
+        Gauge(self.0.share(labels, true))
     }
 
     pub(super) fn encode(&self, name: &str, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -152,7 +169,7 @@ impl Histograms {
 
     /// A new share of the histogram with these labels; see [`Counters::with`].
     pub fn with(&self, labels: &[(&'static str, &str)]) -> Histogram {
-        Histogram(self.0.share(labels))
+        Histogram(self.0.share(labels, false))
     }
 
     /// What all label sets counted so far. For figures that need no label, such as the mean latency.

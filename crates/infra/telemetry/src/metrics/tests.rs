@@ -61,6 +61,31 @@ fn shares_are_summed_and_kept_after_their_end() {
 }
 
 #[test]
+fn what_comes_and_goes_is_shown_to_its_end_and_no_longer() {
+    let registry = Registry::new();
+    let (counters, gauges) = (registry.counters("opened", "Opened"), registry.gauges("open", "Open"));
+    let labels = [("endpoint", "a")];
+    let (one, other, gauge) = (counters.passing(&labels), counters.passing(&labels), gauges.passing(&labels));
+    counters.with(&[("endpoint", "kept")]).inc();
+    let check = |opened: &[&str], open: &[&str]| {
+        let page = registry.encode(Format::Text);
+        assert_eq!(lines(&page, r#"opened_total{endpoint="a"}"#), opened);
+        assert_eq!(lines(&page, "open{"), open);
+        assert_eq!(lines(&page, "kept"), [r#"aqueduct_opened_total{endpoint="kept"} 1"#]);
+    };
+    one.add(2);
+    other.inc();
+    drop(one);
+    check(&[r#"aqueduct_opened_total{endpoint="a"} 3"#], &[r#"aqueduct_open{endpoint="a"} 0"#]);
+    other.inc();
+    drop((other, gauge));
+    check(&[r#"aqueduct_opened_total{endpoint="a"} 4"#], &[r#"aqueduct_open{endpoint="a"} 0"#]);
+    check(&[], &[]);
+    counters.passing(&labels).inc();
+    check(&[r#"aqueduct_opened_total{endpoint="a"} 1"#], &[]);
+}
+
+#[test]
 fn a_histogram_puts_bounds_in_the_lower_bucket() {
     static BUCKETS: Buckets = Buckets { bounds: &[1, 10, 100], per_base_unit: 10 };
     let registry = Registry::new();

@@ -55,7 +55,7 @@ impl State {
     }
 
     /// Bytes may be of the head, of an informational one, or trailers.
-    pub(super) fn headers(&mut self, block: Block, end: bool) -> Result<(), Fault> {
+    pub(super) fn headers(&mut self, block: Box<Block>, end: bool) -> Result<(), Fault> {
         let malformed = |what| Err(Fault::malformed(what));
         if let Some(what) = block.wrong {
             return malformed(what);

@@ -9,12 +9,12 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
-use http::HeaderMap;
 use tokio::io::AsyncWrite;
 
 use super::call::{Receiver, Sender, State, Stream};
 use super::{CONNECTION_WINDOW, HEADER_LIST};
 use crate::http2::error::Error;
+use crate::http2::fields::Fields;
 use crate::http2::flow::{Flow, Side, WINDOW};
 use crate::http2::frame::{ACK, Head, MAX, PING, Reason, SETTINGS, Violation};
 use crate::http2::hpack::{Call, Encoder};
@@ -55,7 +55,7 @@ pub(crate) enum Sending {
 struct Waiting {
     stream: Stream,
     path: String,
-    headers: HeaderMap,
+    headers: Fields,
 }
 
 /// A connection, as its driver and its calls share it.
@@ -119,7 +119,7 @@ impl Shared {
     pub(super) fn call(
         self: &Rc<Self>,
         path: &str,
-        headers: HeaderMap,
+        headers: Fields,
         sending: Sending,
     ) -> Result<(Receiver, Sender), Error> {
         let connection = &mut *self.0.borrow_mut();
@@ -267,7 +267,7 @@ impl Connection {
     }
 
     /// Sends the head of a call, and of its message what the windows allow.
-    fn begin(&mut self, stream: &Stream, path: &str, headers: &HeaderMap) -> Result<(), Error> {
+    fn begin(&mut self, stream: &Stream, path: &str, headers: &Fields) -> Result<(), Error> {
         if self.next > MAX {
             let error = Error::GoAway(Reason::NO_ERROR);
             self.ended = Some(error.clone());
@@ -371,7 +371,7 @@ impl Connection {
                 let Some(stream) = self.stream(stream)? else { return Ok(()) };
                 let result = {
                     let state = &mut *stream.borrow_mut();
-                    if state.inbox.ended.is_some() { Err(AFTER_THE_END) } else { state.headers(*block, end) }
+                    if state.inbox.ended.is_some() { Err(AFTER_THE_END) } else { state.headers(block, end) }
                 };
                 self.settle(&stream, result);
             }

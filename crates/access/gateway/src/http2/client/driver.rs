@@ -6,13 +6,13 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::HEADER_LIST;
 use super::call::{Receiver, Sender};
 use super::connection::{Peer, Sending, Shared};
 use crate::http2::error::Error;
+use crate::http2::fields::Fields;
 use crate::http2::reader::{Reader, Speaker};
 
 /// Room for a read.
@@ -41,7 +41,7 @@ impl Calls {
     pub(crate) fn call(
         &self,
         path: &str,
-        headers: HeaderMap,
+        headers: Fields,
         sending: Sending,
     ) -> Result<(Receiver, Sender), Error> {
         self.0.call(path, headers, sending)

@@ -8,6 +8,7 @@ use http::HeaderMap;
 use super::HEADER_LIST;
 use super::call::Receiver;
 use super::connection::{Peer, Sending, Shared};
+use crate::http2::fields::Fields;
 use crate::http2::frame::{Head, SETTINGS, Violation};
 use crate::http2::hpack::{Call, Decoder, Encoder};
 use crate::http2::reader::{Reader, Speaker};
@@ -48,7 +49,7 @@ fn answers(wire: &[u8], size: usize) -> (Vec<Got>, Option<Violation>) {
     let shared = Shared::new(Peer { secure: false, authority: http::uri::Authority::from_static("a") });
     let calls = [Sending::Whole(Bytes::from_static(b"x")), Sending::Stream];
     let calls: Vec<_> =
-        calls.into_iter().filter_map(|sending| shared.call("/", HeaderMap::new(), sending).ok()).collect();
+        calls.into_iter().filter_map(|sending| shared.call("/", Fields::default(), sending).ok()).collect();
     let mut reader = Reader::new(Speaker::Upstream, HEADER_LIST as usize);
     let begin = Head::new(0, SETTINGS, 0, 0).bytes();
     let mut violation = None;
@@ -92,7 +93,10 @@ fn block(block: &[u8]) {
     let (mut encoder, mut decoder) = (Encoder::new(), Decoder::new(1 << 20, usize::MAX));
     for _ in 0..3 {
         let mut out = BytesMut::new();
-        encoder.encode(Call { secure: true, authority: "a", path: "/", headers: &found.fields }, &mut out);
+        encoder.encode(
+            Call { secure: true, authority: "a", path: "/", headers: &(&found.fields).into() },
+            &mut out,
+        );
         assert_eq!(decoder.decode(&out).ok().map(|block| block.fields).as_ref(), Some(&found.fields));
     }
 }

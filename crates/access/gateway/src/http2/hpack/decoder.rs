@@ -94,8 +94,8 @@ static KNOWN: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     STATIC.iter().map(entry).collect()
 });
 
-/// Fields of a block for which there is room at once.
-const FIELDS: usize = 12;
+/// Fields of a block for which there is room at once. With more the map is larger than what an allocator has at hand.
+const FIELDS: usize = 6;
 /// More than an index or a length can be.
 const TOO_MUCH: usize = 1 << 28;
 
@@ -125,8 +125,10 @@ impl Decoder {
     }
 
     /// Reads a whole block. An error ends the connection: nobody knows any more what the table is.
-    pub(crate) fn decode(&mut self, mut block: &[u8]) -> Result<Block, Violation> {
-        let mut found = Block { fields: HeaderMap::with_capacity(FIELDS), ..Block::default() };
+    pub(crate) fn decode(&mut self, mut block: &[u8]) -> Result<Box<Block>, Violation> {
+        // In a box from here on: it is handed on several times.
+        let mut found =
+            Box::new(Block { fields: HeaderMap::with_capacity(block.len().min(FIELDS)), ..Block::default() });
         let (mut total, mut begun) = (0usize, false);
         while let Some(&first) = block.first() {
             let keep = first & 0b1100_0000 == 0b0100_0000;

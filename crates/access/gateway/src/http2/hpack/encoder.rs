@@ -14,6 +14,7 @@ use http::header::{
 
 use super::{OVERHEAD, STATIC, TABLE};
 use crate::date;
+use crate::http2::fields::Fields;
 
 /// Indices of the table that everybody has.
 const AUTHORITY: u8 = 1;
@@ -33,6 +34,8 @@ const RESIZE: u8 = 0b0010_0000;
 
 /// Fields that were seen, of which a second time is noticed.
 const SEEN: usize = 64;
+/// Fields of a block that are compared with those of the block before.
+const ALIKE: usize = 16;
 
 /// A field of the peer's table.
 #[derive(Debug)]
@@ -63,6 +66,11 @@ pub(crate) struct Encoder {
     found: HashMap<u64, u64, FixedState>,
     /// Hashes of fields that came once. What never comes again would only push out what does.
     seen: [u64; SEEN],
+    /// The entries that the last block named, in its order. The next one is nearly always the same but for a few: what has the same place
+    /// is found without hashing it.
+    named: [u64; ALIKE],
+    /// The place of the next field of this block.
+    place: usize,
     hasher: FixedState,
 }
 
@@ -72,7 +80,7 @@ pub(crate) struct Call<'a> {
     pub(crate) secure: bool,
     pub(crate) authority: &'a str,
     pub(crate) path: &'a str,
-    pub(crate) headers: &'a HeaderMap,
+    pub(crate) headers: &'a Fields,
 }
 
 /// The head of an answer.
@@ -94,6 +102,8 @@ impl Encoder {
             resized: false,
             found: HashMap::default(),
             seen: [0; SEEN],
+            named: [0; ALIKE],
+            place: 0,
             hasher: FixedState::default(),
         }
     }
@@ -114,7 +124,7 @@ impl Encoder {
         out.put_u8(INDEXED | if call.secure { HTTPS } else { HTTP });
         self.field(Some(AUTHORITY), b":authority", call.authority.as_bytes(), out);
         self.field(Some(PATH), b":path", call.path.as_bytes(), out);
-        for (name, value) in call.headers {
+        for (name, value) in call.headers.iter() {
             self.header(name, value, out);
         }
     }
@@ -155,6 +165,7 @@ impl Encoder {
     /// What a block may begin with.
     fn begin(&mut self, out: &mut BytesMut) {
         out.reserve(512);
+        self.place = 0;
         if std::mem::take(&mut self.resized) {
             number(RESIZE, 5, self.limit, out);
         }
@@ -192,11 +203,23 @@ impl Encoder {
     }
 
     fn field(&mut self, index: Option<u8>, name: &[u8], value: &[u8], out: &mut BytesMut) {
+        let place = self.place;
+        self.place += 1;
+        if let Some(named) = self.named.get(place)
+            && let Some(index) = self.is_entry(*named, name, value)
+        {
+            return number(INDEXED, 7, index, out);
+        }
         let mut hasher = self.hasher.build_hasher();
         hasher.write(name);
         hasher.write(value);
         let hash = hasher.finish();
-        if let Some(index) = self.index(hash, name, value) {
+        if let Some(entry) = self.found.get(&hash).copied()
+            && let Some(index) = self.is_entry(entry, name, value)
+        {
+            if let Some(named) = self.named.get_mut(place) {
+                *named = entry;
+            }
             return number(INDEXED, 7, index, out);
         }
         let keep = self.keeps(hash, name.len() + value.len() + OVERHEAD);
@@ -213,8 +236,9 @@ impl Encoder {
         }
     }
 
-    fn index(&self, hash: u64, name: &[u8], value: &[u8]) -> Option<usize> {
-        let place = usize::try_from(self.found.get(&hash)?.checked_sub(self.gone)?).ok()?;
+    /// The index of the entry with this number, if it is still there and is this field.
+    fn is_entry(&self, number: u64, name: &[u8], value: &[u8]) -> Option<usize> {
+        let place = usize::try_from(number.checked_sub(self.gone)?).ok()?;
         let entry = self.table.get(place)?;
         let newer = self.table.len() - place;
         (*entry.name == *name && *entry.value == *value).then_some(STATIC.len() + newer)

@@ -41,7 +41,7 @@ impl Connection {
             Event::Data { stream, length, padding, end } => {
                 return self.data(stream, (length, padding, end), reader);
             }
-            Event::Headers { stream, block, end } => return self.headers(stream, *block, end),
+            Event::Headers { stream, block, end } => return self.headers(stream, block, end),
             Event::Reset { stream, .. } => {
                 let Some(stream) = self.stream(stream)? else { return Ok(Step::Nothing) };
                 let state = &mut *stream.borrow_mut();
@@ -145,7 +145,7 @@ impl Connection {
         Err(Violation::new(Reason::STREAM_CLOSED, "a frame on a stream that is closed"))
     }
 
-    fn headers(&mut self, id: u32, block: Block, end: bool) -> Result<Step, Violation> {
+    fn headers(&mut self, id: u32, block: Box<Block>, end: bool) -> Result<Step, Violation> {
         if let Some(stream) = self.streams.get(&id).cloned() {
             let state = &mut *stream.borrow_mut();
             return match state.trailers(&block, end) {

@@ -23,8 +23,8 @@ pub(super) struct Head {
 }
 
 /// Understands a block. An error says what is malformed.
-pub(super) fn read(block: Block) -> Result<Head, &'static str> {
-    let Block { status, asked, mut fields, length, wrong, too_long } = block;
+pub(super) fn read(block: Box<Block>) -> Result<Head, &'static str> {
+    let Block { status, asked, mut fields, length, wrong, too_long } = *block;
     if let Some(what) = wrong {
         return Err(what);
     }

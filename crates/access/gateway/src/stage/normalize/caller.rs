@@ -9,8 +9,9 @@ use http::header::{HOST, HeaderMap, HeaderName};
 use http::request::Parts;
 
 use super::authority::valid_authority;
-use super::{once, single};
+use super::{find, once, single};
 use crate::client::Client;
+use crate::http2::Fields;
 use crate::options::{Network, Options};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -34,6 +35,7 @@ pub(crate) struct Caller {
     pub(crate) certificate: Option<HeaderValue>,
     chain: HeaderValue,
     proto: HeaderValue,
+    /// What a trusted proxy says that it was asked for.
     host: Option<HeaderValue>,
 }
 
@@ -47,13 +49,14 @@ impl Caller {
             certificate: client.identity().cloned(),
             chain: client.forwarded().clone(),
             proto: client.scheme(),
-            host: authority(head),
+            host: None,
         };
         if trusted {
             caller.believe(&head.headers, &options.trusted_proxies);
         }
         if options.request_ids {
-            let told = single(&head.headers, &REQUEST_ID).filter(|id| trusted && is_id(id.as_bytes()));
+            let told = if trusted { single(&head.headers, &REQUEST_ID) } else { None };
+            let told = told.filter(|id| is_id(id.as_bytes()));
             caller.request_id = Some(told.cloned().unwrap_or_else(new_id));
         }
         caller
@@ -90,11 +93,12 @@ impl Caller {
         }
     }
 
-    /// Tells the upstream, in place of whatever was there.
-    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+    /// Tells the upstream, in place of whatever was there. The `Host` has been checked: over HTTP/1 by the codec, of HTTP/2 by
+    /// [`normalize`](super::normalize).
+    pub(crate) fn write(&self, inbound: &HeaderMap, headers: &mut Fields) {
         headers.insert(FORWARDED_FOR, self.chain.clone());
         headers.insert(FORWARDED_PROTO, self.proto.clone());
-        if let Some(host) = &self.host {
+        if let Some(host) = self.host.as_ref().or_else(|| find(inbound, &HOST)) {
             headers.insert(FORWARDED_HOST, host.clone());
         }
         if let Some(id) = &self.request_id {
@@ -115,14 +119,6 @@ fn hop_address(text: &[u8]) -> Option<IpAddr> {
     Some(IpAddr::to_canonical(&address))
 }
 
-fn authority(head: &Parts) -> Option<HeaderValue> {
-    let host = head.headers.get(HOST).filter(|host| valid_authority(host.as_bytes())).cloned();
-    host.or_else(|| {
-        let authority = head.uri.authority().filter(|it| valid_authority(it.as_str().as_bytes()))?;
-        HeaderValue::from_str(authority.as_str()).ok()
-    })
-}
-
 /// Bounded, and nothing that could end a line or a field where it is shown.
 fn is_id(text: &[u8]) -> bool {
     (1..=LONGEST_ID).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic)
@@ -130,7 +126,7 @@ fn is_id(text: &[u8]) -> bool {
 
 /// 128 random bits in hexadecimal digits, from the generator of trace ids. They are unique; they are no secret.
 fn new_id() -> HeaderValue {
-    let id = HeaderValue::try_from(format!("{:032x}", Context::new_root(false).trace_id()));
+    let id = HeaderValue::from_bytes(&Context::new_root(false).trace_id_hex());
     let mut id = id.unwrap_or(HeaderValue::from_static("0"));
     once(&mut id);
     id

@@ -1,10 +1,10 @@
 //! The header conventions of grpc-gateway.
 
-use super::{HeaderMap, HeaderName, HeaderValue, Outbound, passes};
+use super::{Fields, HeaderName, HeaderValue, Outbound, passes};
 
 /// `Grpc-Metadata-X` becomes `x`; a header of HTTP itself becomes `grpcgateway-…`, and `Authorization` goes on as it is too.
 /// Nothing else does, but for what Aqueduct itself defines.
-pub(super) fn append(out: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
+pub(super) fn append(out: &mut Fields, name: &HeaderName, value: &HeaderValue) {
     let text = name.as_str();
     if let Some(rest) = text.strip_prefix("grpc-metadata-") {
         let inner = HeaderName::try_from(rest).ok();
@@ -16,10 +16,10 @@ pub(super) fn append(out: &mut HeaderMap, name: &HeaderName, value: &HeaderValue
             out.append(prefixed, value.clone());
         }
         if text == "authorization" {
-            out.append(name, value.clone());
+            out.append(name.clone(), value.clone());
         }
     } else if matches!(text, "tracestate" | "x-aqueduct-token") {
-        out.append(name, value.clone());
+        out.append(name.clone(), value.clone());
     }
 }
 

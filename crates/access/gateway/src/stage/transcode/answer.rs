@@ -15,6 +15,7 @@ use crate::outgoing::Fault;
 use crate::reject::{GRPC_DETAILS, GRPC_MESSAGE, GRPC_STATUS, Reject};
 use crate::stage::Stage;
 use crate::stage::forward::{Pump, failed};
+use crate::stage::normalize::find;
 use crate::stage::route::is_grpc;
 use crate::upstream::connection::{Answer, Lease};
 
@@ -26,10 +27,10 @@ const STALE: HeaderName = HeaderName::from_static("x-aqueduct-stale");
 /// An answer that is not gRPC gets the status of gRPC's HTTP table.
 pub(crate) fn check(answer: &Answer) -> Result<(), Reject> {
     let head = &answer.head;
-    if head.headers.contains_key(GRPC_STATUS) {
+    if find(&head.headers, &GRPC_STATUS).is_some() {
         return Ok(());
     }
-    let grpc = head.headers.get(CONTENT_TYPE).is_some_and(is_grpc);
+    let grpc = find(&head.headers, &CONTENT_TYPE).is_some_and(is_grpc);
     if head.status == StatusCode::OK && grpc {
         return Ok(());
     }
@@ -113,8 +114,12 @@ impl Messages {
 
     /// `Err` unless the trailers (or the head of a trailers-only answer) say OK.
     fn status(&self) -> Result<(), Reject> {
-        let last = if self.trailers.contains_key(GRPC_STATUS) { &self.trailers } else { &self.head };
-        let code = match last.get(GRPC_STATUS) {
+        let told = find(&self.trailers, &GRPC_STATUS);
+        let (last, told) = match told {
+            Some(_) => (&self.trailers, told),
+            None => (&self.head, find(&self.head, &GRPC_STATUS)),
+        };
+        let code = match told {
             Some(value) => Code::from_header(value.as_bytes()).unwrap_or(Code::Unknown),
             None => return Err(without_status()),
         };

@@ -102,6 +102,8 @@ impl Asked<'_> {
     ) -> Result<Response<Body>, Reject> {
         answer::check(&answer)?;
         let mut response = Response::new(Body::empty());
+        // With what is said of the request and its limits, it is rarely more.
+        *response.headers_mut() = HeaderMap::with_capacity(6);
         copy_metadata(&answer.head.headers, response.headers_mut(), self.compat);
         if !self.found.binding.response_is_raw() {
             // What is said of the upstream's bytes is not true of the JSON.

@@ -1,7 +1,7 @@
 //! Calls and their answers, and the windows, bounds and ends of a connection.
 
 use super::*;
-use crate::http2::{Reason, STREAM_WINDOW};
+use crate::http2::{Fields, Reason, STREAM_WINDOW};
 use frame::{DATA, GOAWAY, HEADERS, PADDED, PING, PRIORITISED, RESET, SETTINGS, WINDOW_UPDATE};
 
 /// Everything that an answer may be made of.
@@ -218,7 +218,7 @@ fn going_away_ends_what_was_not_touched_and_then_the_connection() {
         assert!(matches!(error, Error::GoAway(Reason::NO_ERROR)), "{error}");
     }
     assert!(pair.calls.has_ended() && !pair.calls.has_room());
-    let refused = pair.calls.call("/", HeaderMap::new(), Sending::Nothing).err().unwrap();
+    let refused = pair.calls.call("/", Fields::default(), Sending::Nothing).err().unwrap();
     assert!(matches!(refused, Error::GoAway(_)));
     assert!(pair.ended.is_none(), "the first goes on");
     pair.say(&[headers(1, false, &OK), data(1, true, b"x")].concat());
@@ -250,7 +250,7 @@ fn an_upstream_that_does_not_read_is_not_written_to_for_ever() {
     pair.settings(&[(3, 1_000_000), (4, 1 << 30)]);
     for _ in 0..100_000 {
         let headers = fields(&[("x-any", &"x".repeat(100))]);
-        drop(pair.calls.call("/", headers, Sending::Nothing).unwrap());
+        drop(pair.calls.call("/", (&headers).into(), Sending::Nothing).unwrap());
     }
     assert!(!pair.calls.has_room());
     let sent: usize = pair.sent().iter().map(|it| it.head.length + frame::HEAD).sum();

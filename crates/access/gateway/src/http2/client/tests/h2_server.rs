@@ -52,7 +52,7 @@ async fn call(calls: Calls, number: usize, body: Bytes) {
     let path = format!("/shop.v1.OrderService/Get{}", number % 3);
     let streams = number.is_multiple_of(2);
     let sending = if streams { Sending::Stream } else { Sending::Whole(body.clone()) };
-    let (mut receiver, mut sender) = calls.call(&path, headers.clone(), sending).unwrap();
+    let (mut receiver, mut sender) = calls.call(&path, (&headers).into(), sending).unwrap();
     let writes = async {
         if streams {
             for piece in body.chunks(10_000) {

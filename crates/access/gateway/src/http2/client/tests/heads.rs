@@ -6,7 +6,10 @@ use bytes::BytesMut;
 
 fn encode(encoder: &mut Encoder, headers: &HeaderMap) -> BytesMut {
     let mut out = BytesMut::new();
-    encoder.encode(Call { secure: false, authority: "orders:50051", path: "/a.B/C", headers }, &mut out);
+    encoder.encode(
+        Call { secure: false, authority: "orders:50051", path: "/a.B/C", headers: &headers.into() },
+        &mut out,
+    );
     out
 }
 
@@ -57,7 +60,7 @@ fn the_decoder_reads_what_the_encoder_writes_while_tables_overflow() {
 fn a_long_head_is_continued() {
     let mut pair = Pair::new(&[]);
     let long = "x".repeat(40_000);
-    let _call = pair.calls.call("/", fields(&[("x-long", &long)]), whole(b"hello")).unwrap();
+    let _call = pair.calls.call("/", (&fields(&[("x-long", &long)])).into(), whole(b"hello")).unwrap();
     let sent = pair.sent();
     let kinds: Vec<_> = sent.iter().map(|it| (it.head.kind, it.head.flags)).collect();
     let (head, more) = (frame::HEADERS, frame::CONTINUATION);

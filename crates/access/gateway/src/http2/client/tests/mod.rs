@@ -154,7 +154,11 @@ impl Pair {
     }
 
     fn call(&mut self, sending: Sending) -> (Receiver, Sender) {
-        let call = self.calls.call("/shop.v1.OrderService/GetOrder", fields(&[("te", "trailers")]), sending);
+        let call = self.calls.call(
+            "/shop.v1.OrderService/GetOrder",
+            (&fields(&[("te", "trailers")])).into(),
+            sending,
+        );
         self.turn();
         call.unwrap()
     }
