@@ -19,8 +19,10 @@ use crate::trust::Trust;
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// How long the database may take to let us in and to make its tables.
 const OPEN_WITHIN: Duration = Duration::from_secs(20);
-/// Connections to the database: one a lane of the writer, and some for what is read.
-const CONNECTIONS: usize = 16;
+/// Connections to the database that are kept, and the most: one a lane of the writer, and some for what is read.
+const CONNECTIONS: (usize, usize) = (2, 16);
+/// Those beyond are closed when they were idle for so long.
+const IDLE: Duration = Duration::from_mins(1);
 
 /// Where the sagas are.
 #[derive(Debug)]
@@ -51,7 +53,8 @@ pub(super) async fn folder(folder: &Path) -> Result<Opened<Fjall>> {
 /// Opens the store in a database, and creates its tables where they are missing.
 pub(super) async fn database(file: &SagaMysql) -> Result<Opened<Mysql>> {
     let SagaMysql { login, tls, server, database } = file;
-    let pool = PoolOpts::default().with_constraints(PoolConstraints::new(0, CONNECTIONS).unwrap_or_default());
+    let constraints = PoolConstraints::new(CONNECTIONS.0, CONNECTIONS.1).unwrap_or_default();
+    let pool = PoolOpts::default().with_constraints(constraints).with_inactive_connection_ttl(IDLE);
     let opts = OptsBuilder::default()
         .ip_or_hostname(server.host.clone())
         .tcp_port(server.port)
