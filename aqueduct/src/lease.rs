@@ -52,7 +52,7 @@ fn register(file: &MysqlFile, shards: &Shards) -> Mysql {
                 .pass(login.password.clone())
                 .db_name(Some(database.clone()))
                 .ssl_opts(tls.clone())
-                // Not encrypted, and not where it was asked to connect to.
+                // A socket would not be where it was asked to connect to.
                 .prefer_socket(false)
         };
         let options = shards.primary(0).map(options);
