@@ -140,6 +140,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     bar.finish_and_clear();
     let memory = proxies.iter().map(|proxy| Ok((proxy.kind, procfs::resident_bytes(proxy.pid())?)));
     run.memory = memory.collect::<Result<_>>()?;
+    proxies.into_iter().try_for_each(Proxy::end)?;
     let report = report::write(&run);
     anstream::println!("{report}");
     if !args.print_only {

@@ -16,8 +16,10 @@ mod pools;
 mod progress;
 mod sagas;
 mod table;
+mod threads;
 mod tools;
 mod transcode;
+mod words;
 
 use std::process::ExitCode;
 
@@ -53,6 +55,8 @@ enum What {
     Sagas(sagas::Args),
     /// What one message costs to transcode, beside others that do the same
     Transcode(transcode::Args),
+    /// Moving an order in memory: a swap of its word beside a mutex
+    Words(words::Args),
 }
 
 fn main() -> ExitCode {
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         What::Pools(args) => pools::run(args),
         What::Sagas(args) => sagas::run(args),
         What::Transcode(args) => transcode::run(args),
+        What::Words(args) => words::run(args),
     };
     if let Err(error) = outcome {
         let bad: Style = AnsiColor::Red.on_default().bold();

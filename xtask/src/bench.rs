@@ -53,6 +53,8 @@ enum What {
     Sagas,
     /// What one message costs to transcode, beside others that do the same
     Transcode,
+    /// Moving an order in memory: a swap of its word beside a mutex
+    Words,
     /// All of them
     All,
 }
@@ -72,9 +74,20 @@ pub(crate) fn run(steps: &mut Steps, args: &Args) -> Result<()> {
         What::Levels => &["levels"],
         What::Sagas => &["sagas"],
         What::Transcode => &["transcode"],
-        What::All => {
-            &["gateway", "netstack", "cache", "levels", "ids", "orders", "sagas", "cdc", "pools", "transcode"]
-        }
+        What::Words => &["words"],
+        What::All => &[
+            "gateway",
+            "netstack",
+            "cache",
+            "levels",
+            "ids",
+            "orders",
+            "sagas",
+            "cdc",
+            "pools",
+            "transcode",
+            "words",
+        ],
     };
     steps.run("build", &mut cargo("build --release --package aqueduct-bench"))?;
     for name in names {

@@ -2,9 +2,8 @@
 
 use std::hint::black_box;
 use std::pin::pin;
-use std::sync::{Arc, Barrier};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -12,6 +11,7 @@ use aqueduct_cache::{Cache, Loaded, Watermarks};
 use tokio::time::Instant;
 
 use crate::table::Table;
+use crate::threads;
 
 const KEYS: u64 = 10_000;
 const READS: u64 = 200_000;
@@ -29,19 +29,12 @@ fn scattered(n: u64) -> u64 {
 }
 
 /// The mean ns of a read, on each of `threads` threads.
-fn time(threads: u32, read: &(dyn Fn(u64) + Sync)) -> f64 {
-    let start = Barrier::new(usize::try_from(threads).unwrap_or(1));
-    let thread = || {
-        start.wait();
+fn time(threads: u64, read: &(dyn Fn(u64) + Sync)) -> f64 {
+    threads::mean(threads, |_| {
         let began = Instant::now();
         (0..READS).for_each(read);
-        began.elapsed().as_secs_f64()
-    };
-    let seconds = thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(thread)).collect();
-        running.into_iter().filter_map(|thread| thread.join().ok()).sum::<f64>()
-    });
-    seconds * 1e9 / READS as f64 / f64::from(threads)
+        began.elapsed().as_secs_f64() * 1e9 / READS as f64
+    })
 }
 
 fn hit(cache: &Rows, key: u64) {
@@ -80,7 +73,13 @@ pub(super) fn measure(rounds: u32) -> Result<String> {
         moka.insert(key, Row::from([7; 200]));
         quick.insert(key, Row::from([7; 200]));
     }
-    let rows: [(&str, &(dyn Fn(u64) + Sync)); 9] = [
+    let shared = Row::from([7; 200]);
+    let rows: [(&str, &(dyn Fn(u64) + Sync)); 10] = [
+        ("a row handed out and dropped, the clock read", &|_| {
+            let row = black_box(Arc::clone(&shared));
+            black_box(Instant::now());
+            drop(row);
+        }),
         ("reading the clock", &|_| {
             black_box(Instant::now());
         }),
@@ -94,7 +93,7 @@ pub(super) fn measure(rounds: u32) -> Result<String> {
         ("aqueduct-cache with watermarks, 10,000 keys", &|n| hit(&watched, scattered(n))),
     ];
     // Round by round, so that a neighbour's noise meets all rows alike.
-    let mut best = [[f64::MAX; 2]; 9];
+    let mut best = [[f64::MAX; 2]; 10];
     for _ in 0..rounds {
         for ((_, read), best) in rows.iter().zip(&mut best) {
             best[0] = best[0].min(time(1, read));
@@ -105,10 +104,8 @@ pub(super) fn measure(rounds: u32) -> Result<String> {
     for ((name, _), [one, two]) in rows.iter().zip(best) {
         table.row([(*name).to_owned(), format!("{one:.0}"), format!("{two:.0}")]);
     }
-    let worst = best[4].iter().copied().fold(0.0, f64::max);
-    let goal = format!(
-        "Goal: at most {GOAL} ns with watermarks, one key: {}.",
-        if worst <= GOAL { "met" } else { "missed" }
-    );
+    let said = |ns: f64| if ns <= GOAL { "met" } else { "missed" };
+    let [one, two] = best[5].map(said);
+    let goal = format!("Goal: at most {GOAL} ns with watermarks, one key: {one} on 1 thread, {two} on 2.");
     Ok(["## A hit", "The best of all rounds.", table.to_string().as_str(), &goal].join("\n\n"))
 }

@@ -141,6 +141,15 @@ impl Proxy {
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
     }
+
+    /// Ends it as an operator would. A build that counts for a profile writes its counts then.
+    pub(crate) fn end(mut self) -> Result<()> {
+        self.process.terminate()?;
+        self.process
+            .wait_exit(within(30))
+            .with_context(|| format!("wait for {} to end", self.kind.name()))?;
+        Ok(())
+    }
 }
 
 const TLS_LISTENER: &str =

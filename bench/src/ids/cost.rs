@@ -1,14 +1,12 @@
 //! Takes the times: in turns, round by round.
 
 use std::hint::black_box;
-use std::sync::Barrier;
-use std::thread;
 
 use tokio::time::Instant;
 
 use super::contenders::Contender;
 use crate::median::median;
-use crate::progress;
+use crate::{progress, threads};
 
 /// IDs of a burst, all threads together, and how many bursts a round has.
 const BURST: u64 = 1_000;
@@ -43,7 +41,7 @@ pub(super) fn ascending(contender: &Contender) -> f64 {
 }
 
 fn burst(contender: &Contender, threads: u64) -> f64 {
-    on(threads, &|thread| {
+    threads::mean(threads, |thread| {
         let count = BURST / threads;
         let mut ns = 0.0;
         for burst in 0..BURSTS {
@@ -59,7 +57,7 @@ fn burst(contender: &Contender, threads: u64) -> f64 {
 }
 
 fn sustained(contender: &Contender, threads: u64) -> f64 {
-    on(threads, &|thread| {
+    threads::mean(threads, |thread| {
         let count = SUSTAINED / threads;
         let began = Instant::now();
         for turn in 0..count {
@@ -67,20 +65,6 @@ fn sustained(contender: &Contender, threads: u64) -> f64 {
         }
         began.elapsed().as_secs_f64() * 1e9 / count as f64
     })
-}
-
-fn on(threads: u64, work: &(dyn Fn(u64) -> f64 + Sync)) -> f64 {
-    let start = Barrier::new(usize::try_from(threads).unwrap_or(1));
-    let one = |thread| {
-        start.wait();
-        work(thread)
-    };
-    let sum: f64 = thread::scope(|scope| {
-        let one = &one;
-        let running: Vec<_> = (0..threads).map(|thread| scope.spawn(move || one(thread))).collect();
-        running.into_iter().filter_map(|thread| thread.join().ok()).sum()
-    });
-    sum / threads as f64
 }
 
 fn next_millisecond() {

@@ -1,7 +1,7 @@
 //! Takes the times: in turns, round by round.
 
 use std::hint::black_box;
-use std::sync::{Barrier, LazyLock};
+use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::buffers::{Buffers, GLIBC, JEMALLOC, LIVE, MIMALLOC, NAMES, Nothing, Of, OfThread, Shared};
 use crate::median::median;
-use crate::progress;
+use crate::{progress, threads};
 
 /// Buffers of a measurement, and of a paced one.
 const COUNT: u32 = 100_000;
@@ -67,8 +67,8 @@ pub(super) fn measure(rounds: u32) -> Vec<Figures> {
 
 fn one<B: Buffers>(buffers: &B) -> [f64; 6] {
     let (p50, p99) = paced(buffers);
-    let once = |threads| on(threads, &|| ring(|| buffers.at_once()));
-    let grown = |threads| on(threads, &|| ring(|| buffers.grown()));
+    let once = |threads| threads::mean(threads, |_| ring(|| buffers.at_once()));
+    let grown = |threads| threads::mean(threads, |_| ring(|| buffers.grown()));
     [once(1), once(2), grown(1), grown(2), p50, p99]
 }
 
@@ -82,19 +82,6 @@ fn ring<T>(mut next: impl FnMut() -> T) -> f64 {
         live[turn % LIVE] = Some(black_box(next()));
     }
     began.elapsed().as_secs_f64() * 1e9 / f64::from(COUNT)
-}
-
-fn on(threads: u32, work: &(dyn Fn() -> f64 + Sync)) -> f64 {
-    let start = Barrier::new(usize::try_from(threads).unwrap_or(1));
-    let one = || {
-        start.wait();
-        work()
-    };
-    let sum: f64 = thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
-        running.into_iter().filter_map(|thread| thread.join().ok()).sum()
-    });
-    sum / f64::from(threads)
 }
 
 /// 10,000 a second, each timed alone.

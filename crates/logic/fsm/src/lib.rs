@@ -93,6 +93,8 @@ mod health;
 #[cfg(all(test, aqueduct_loom))]
 mod loom_models;
 mod machine;
+#[cfg(all(feature = "measure", not(aqueduct_loom)))]
+pub mod measure;
 mod options;
 mod stats;
 mod store;
