@@ -1,6 +1,5 @@
 //! `cargo xtask conformance`: protobuf's own conformance suite, against the transcoder.
 
-mod newer_libc;
 mod runner;
 
 use std::process::{Command, Stdio};

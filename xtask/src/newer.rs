@@ -1,4 +1,4 @@
-//! The C and C++ libraries of a newer release of the system, unpacked beside what needs them: nothing is installed, and
+//! Programs and libraries of a newer release of the system, unpacked beside what needs them: nothing is installed, and
 //! the system's configuration is read, not changed.
 
 use std::fs;
@@ -11,37 +11,45 @@ use crate::steps::Steps;
 use crate::tools;
 
 /// Where the libraries lie in what [`unpack`] unpacks, the loader among them.
-pub(super) const WITHIN: &str = "usr/lib/x86_64-linux-gnu";
+const WITHIN: &str = "usr/lib/x86_64-linux-gnu";
 /// The loader's name there.
-pub(super) const LOADER: &str = "ld-linux-x86-64.so.2";
-
-const PACKAGES: [&str; 3] = ["libc6", "libstdc++6", "libgcc-s1"];
+const LOADER: &str = "ld-linux-x86-64.so.2";
 
 /// The releases with glibc 2.38 or newer, by the origin that a mirror says its packages have. A release's name, not a
 /// version, so that its point releases may come and go.
 const RELEASES: [(&str, &str); 2] = [("Debian", "trixie"), ("Ubuntu", "noble")];
 
-/// Fetches [`PACKAGES`] through apt, and unpacks them into `folder`.
-pub(super) fn unpack(steps: &mut Steps, folder: &Path) -> Result<()> {
-    const NEEDS: &str = "protobuf's conformance runner needs glibc 2.38 or newer";
+/// A program that finds the loader and the libraries in `unpacked`.
+pub(crate) fn command(unpacked: &Path, program: &Path) -> Command {
+    let libraries = unpacked.join(WITHIN);
+    let mut command = Command::new(libraries.join(LOADER));
+    command.arg("--library-path").arg(libraries).arg(program);
+    command
+}
+
+/// Fetches `packages` and what they depend on through apt, and unpacks all into `folder`. `needs` says what for, should that not be
+/// possible here.
+pub(crate) fn unpack(steps: &mut Steps, folder: &Path, packages: &[&str], needs: &str) -> Result<()> {
     if !tools::on_path("apt-get") {
-        bail!("{NEEDS}, and only on Debian and Ubuntu a newer one can be fetched beside an older one");
+        bail!("{needs}, and only on Debian and Ubuntu it can be fetched from a newer release");
     }
     let source = match source()? {
         Some(source) => source,
         None if tools::is_root() => {
             steps.run("package lists", Command::new("apt-get").args(["update", "-qq"]))?;
-            source()?.with_context(|| format!("{NEEDS}, and apt knows no mirror of Debian or Ubuntu"))?
+            source()?.with_context(|| format!("{needs}, and apt knows no mirror of Debian or Ubuntu"))?
         }
-        None => bail!("{NEEDS}; to fetch it, apt has to know its mirror. Run: sudo apt-get update"),
+        None => bail!("{needs}; to fetch it, apt has to know its mirror. Run: sudo apt-get update"),
     };
     if folder.exists() {
         fs::remove_dir_all(folder).context("remove what an earlier run left")?;
     }
     let apt = Apt::new(folder.join("apt"), &source)?;
     steps.run("newer package lists", apt.command().args(["update", "-qq"]))?;
-    steps.run("newer libraries", apt.command().args(["download", "-qq"]).args(PACKAGES))?;
-    for package in fs::read_dir(&apt.root)?.collect::<std::io::Result<Vec<_>>>()? {
+    let mut download = apt.command();
+    download.args(["install", "-qq", "-y", "--download-only", "--no-install-recommends"]);
+    steps.run("newer packages", download.args(packages))?;
+    for package in fs::read_dir(apt.root.join("archives"))?.collect::<std::io::Result<Vec<_>>>()? {
         if package.path().extension().is_some_and(|extension| extension == "deb") {
             tools::output(Command::new("dpkg-deb").arg("--extract").arg(package.path()).arg(folder))?;
         }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::newer_libc;
+use crate::newer;
 use crate::steps::Steps;
 use crate::tools::{self, NPM};
 use crate::workspace::target;
@@ -40,9 +40,10 @@ impl Runner {
             return Ok(runner);
         }
         let libraries = runner.folder.join("libraries");
-        runner.libraries = Some(libraries.join(newer_libc::WITHIN));
+        runner.libraries = Some(libraries.clone());
         if !runner.starts() {
-            newer_libc::unpack(steps, &libraries)?;
+            let needs = "protobuf's conformance runner needs glibc 2.38 or newer";
+            newer::unpack(steps, &libraries, &["libc6", "libstdc++6", "libgcc-s1"], needs)?;
             ensure!(runner.starts(), "{} does not start", runner.folder.join(PROGRAM).display());
         }
         Ok(runner)
@@ -56,10 +57,10 @@ impl Runner {
     /// The runner without arguments.
     pub(super) fn command(&self) -> Command {
         let program = self.folder.join(PROGRAM);
-        let Some(libraries) = &self.libraries else { return Command::new(program) };
-        let mut command = Command::new(libraries.join(newer_libc::LOADER));
-        command.arg("--library-path").arg(libraries).arg(program);
-        command
+        match &self.libraries {
+            Some(libraries) => newer::command(libraries, &program),
+            None => Command::new(program),
+        }
     }
 
     /// It shows its usage, unless it finds the libraries too old.
