@@ -98,3 +98,20 @@ fn a_pin_of_a_reused_cell_is_undone() {
     assert!(table.pin(slot, tenant, word(1)));
     assert!(!table.pin(slot, tenant, word(1)), "held already");
 }
+
+/// Of a million keys in 2^18 sets a third of a set is expected to be asked for more than 16 cells. By `foldhash::fast` it is dozens
+/// or thousands, with most seeds.
+#[test]
+fn keys_that_count_up_in_steps_are_spread_over_the_sets() {
+    let hasher = KeyHasher::default();
+    let crowded = |shift| {
+        let mut sets = vec![0_u8; 1 << 18];
+        for key in 0..1_u64 << 20 {
+            let set = &mut sets[usize::try_from(hasher.hash_one(key << shift) % (1 << 18)).unwrap()];
+            *set = set.saturating_add(1);
+        }
+        sets.iter().filter(|keys| u32::from(**keys) > WAYS).count()
+    };
+    let crowded: usize = [0, 4, 8, 12, 16].into_iter().map(crowded).sum();
+    assert!(crowded <= 12, "{crowded} sets of five tables");
+}
