@@ -30,8 +30,8 @@ pub(crate) fn command(unpacked: &Path, program: &Path) -> Command {
 /// Fetches `packages` and what they depend on through apt, and unpacks all into `folder`. `needs` says what for, should that not be
 /// possible here.
 pub(crate) fn unpack(steps: &mut Steps, folder: &Path, packages: &[&str], needs: &str) -> Result<()> {
-    if !tools::on_path("apt-get") {
-        bail!("{needs}, and only on Debian and Ubuntu it can be fetched from a newer release");
+    if !tools::on_path("apt-get") || std::env::consts::ARCH != "x86_64" {
+        bail!("{needs}, and only on Debian and Ubuntu on x86-64 it can be fetched from a newer release");
     }
     let source = match source()? {
         Some(source) => source,
@@ -41,20 +41,25 @@ pub(crate) fn unpack(steps: &mut Steps, folder: &Path, packages: &[&str], needs:
         }
         None => bail!("{needs}; to fetch it, apt has to know its mirror. Run: sudo apt-get update"),
     };
-    if folder.exists() {
-        fs::remove_dir_all(folder).context("remove what an earlier run left")?;
+    // Under its own name once it is whole.
+    let part = folder.with_extension("part");
+    for earlier in [folder, &part] {
+        if earlier.exists() {
+            fs::remove_dir_all(earlier).context("remove what an earlier run left")?;
+        }
     }
-    let apt = Apt::new(folder.join("apt"), &source)?;
+    let apt = Apt::new(part.join("apt"), &source)?;
     steps.run("newer package lists", apt.command().args(["update", "-qq"]))?;
     let mut download = apt.command();
     download.args(["install", "-qq", "-y", "--download-only", "--no-install-recommends"]);
     steps.run("newer packages", download.args(packages))?;
     for package in fs::read_dir(apt.root.join("archives"))?.collect::<std::io::Result<Vec<_>>>()? {
         if package.path().extension().is_some_and(|extension| extension == "deb") {
-            tools::output(Command::new("dpkg-deb").arg("--extract").arg(package.path()).arg(folder))?;
+            tools::output(Command::new("dpkg-deb").arg("--extract").arg(package.path()).arg(&part))?;
         }
     }
-    fs::remove_dir_all(&apt.root).context("remove the package lists")
+    fs::remove_dir_all(&apt.root).context("remove the package lists")?;
+    fs::rename(&part, folder).with_context(|| format!("make {}", folder.display()))
 }
 
 /// A line for apt's `sources.list`: the newer release, on the mirror that the system uses.
