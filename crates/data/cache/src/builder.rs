@@ -2,7 +2,8 @@
 
 use crate::{
     cache::{Cache, Inner},
-    lifetime::{Clock, Lifetimes, Nanos, nanos},
+    clock::{Clock, Nanos, nanos},
+    lifetime::Lifetimes,
     mutation::Mutation,
     stats::Counters,
     stripe::Stripes,

@@ -3,9 +3,10 @@
 use crate::{
     answer::{Answer, AsOf, Ask, Loaded},
     builder::{Builder, Spawner, Watch, Weigher},
+    clock::{Clock, Nanos},
     error::Error,
     flight::{Departure, Flight, Outcome},
-    lifetime::{Clock, Lifetimes, Nanos},
+    lifetime::Lifetimes,
     mutation::Mutation,
     stats::{Counters, Read, Stats, count},
     stripe::{Stripe, Stripes},
@@ -129,7 +130,7 @@ where
         let inner = &self.inner;
         // Before the look: see `Watermarks::l1_until`.
         let until = inner.until(key);
-        match inner.look(inner.table.get(key), until) {
+        match inner.table.get(key, |entry| inner.look(entry, until)) {
             Look::Fresh(answer) => {
                 let class = if answer.value.is_some() { Read::Hit } else { Read::Negative };
                 inner.counters.read(class);
@@ -173,7 +174,7 @@ where
     pub fn peek(&self, key: &K) -> Option<Answer<V>> {
         let inner = &self.inner;
         let until = inner.until(key);
-        match inner.look(inner.table.peek(key), until) {
+        match inner.look(inner.table.peek(key).as_mut(), until) {
             Look::Fresh(answer) | Look::Stale { answer, .. } => Some(answer),
             Look::Absent => None,
         }
@@ -255,24 +256,25 @@ where
         self.watch.as_ref().map_or(Nanos::MAX, |watch| then.saturating_add(watch.watermarks.delta_nanos()))
     }
 
-    /// What an entry from the table is worth now.
-    // Inlined, so that the entry is not moved: a hit would wait for each of its words on their way through the stack.
+    /// What an entry from the table is worth now. Its value is taken out of it.
     #[expect(clippy::inline_always, reason = "measured")]
     #[inline(always)]
-    pub(crate) fn look(&self, entry: Option<Entry<V>>, until: Nanos) -> Look<V> {
+    pub(crate) fn look(&self, entry: Option<&mut Entry<V>>, until: Nanos) -> Look<V> {
         let Some(entry) = entry else { return Look::Absent };
         if entry.epoch != self.epoch() {
             return Look::Absent;
         }
-        let now = self.clock.now();
-        let current =
-            now < until || now < self.plus_delta(entry.began) || self.is_broken(Mutation::NoWatermark);
-        if now < entry.soft && current {
-            Look::Fresh(Answer { value: entry.value, version: entry.version, age: None })
+        let unmarked = until.max(self.plus_delta(entry.began));
+        let unmarked = if self.is_broken(Mutation::NoWatermark) { Nanos::MAX } else { unmarked };
+        let fresh = entry.soft.min(unmarked);
+        let now = self.clock.before(fresh);
+        if now < fresh {
+            Look::Fresh(Answer { value: entry.value.take(), version: entry.version, age: None })
         } else if now < entry.hard && entry.value.is_some() {
             let age = Some(Duration::from_nanos(now.saturating_sub(entry.began)));
             let refresh = now >= entry.retry;
-            Look::Stale { answer: Answer { value: entry.value, version: entry.version, age }, refresh }
+            let answer = Answer { value: entry.value.take(), version: entry.version, age };
+            Look::Stale { answer, refresh }
         } else {
             Look::Absent
         }
@@ -281,7 +283,7 @@ where
     /// The same, without counting as a use.
     fn peek(&self, key: &K) -> Look<V> {
         let until = self.until(key);
-        self.look(self.table.peek(key), until)
+        self.look(self.table.peek(key).as_mut(), until)
     }
 
     /// Decides what a caller without an answer does. `arrival` is taken at its first step.

@@ -4,9 +4,10 @@
 use crate::{
     answer::{AsOf, Loaded},
     cache::Inner,
+    clock::Nanos,
     error::Error,
     flight::{Departure, Flight, Outcome},
-    lifetime::{Deadlines, Nanos},
+    lifetime::Deadlines,
     mutation::Mutation,
     stats::count,
     stripe::Stripe,

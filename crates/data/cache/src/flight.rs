@@ -1,6 +1,6 @@
 //! One load under way, and the place where those who wait for it find its outcome.
 
-use crate::{answer::Loaded, error::Error, lifetime::Nanos};
+use crate::{answer::Loaded, clock::Nanos, error::Error};
 use std::sync::{
     OnceLock,
     atomic::{AtomicU64, Ordering::Relaxed},

@@ -45,6 +45,7 @@ mod answer;
 pub mod audit;
 mod builder;
 mod cache;
+mod clock;
 mod error;
 mod fill;
 mod flight;

@@ -1,46 +1,11 @@
 //! How long an entry lives: soft, hard and negative lifetimes, and the jitter that keeps entries which were loaded
 //! together from expiring together.
 
+use crate::clock::{Nanos, nanos};
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
-use tokio::time::Instant;
-
-/// Nanoseconds since the cache was built: 8 bytes an entry and deadline where an `Instant` takes 16.
-pub(crate) type Nanos = u64;
-
-pub(crate) fn nanos(duration: Duration) -> Nanos {
-    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(duration.subsec_nanos()))
-}
-
-/// The monotonic clock, counted from the cache's birth.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock {
-    born: Instant,
-}
-
-impl Clock {
-    pub(crate) fn new() -> Self {
-        Self { born: Instant::now() }
-    }
-
-    #[inline]
-    pub(crate) fn now(&self) -> Nanos {
-        self.nanos_at(Instant::now())
-    }
-
-    /// An instant on this clock; 0 if it lies before its birth.
-    #[inline]
-    pub(crate) fn nanos_at(&self, at: Instant) -> Nanos {
-        nanos(at.saturating_duration_since(self.born))
-    }
-
-    /// What [`Clock::nanos_at`] counts from.
-    pub(crate) fn instant(&self, nanos: Nanos) -> Instant {
-        self.born + Duration::from_nanos(nanos)
-    }
-}
 
 /// The two deadlines of one entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

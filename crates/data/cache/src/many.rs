@@ -88,7 +88,7 @@ where
 {
     fn place(self: &Arc<Self>, key: &K, led: &mut Led<K, V, E>) -> Place<V, E> {
         let until = self.until(key);
-        match self.look(self.table.get(key), until) {
+        match self.table.get(key, |entry| self.look(entry, until)) {
             Look::Fresh(answer) => {
                 self.counters.read(if answer.value.is_some() { Read::Hit } else { Read::Negative });
                 return Place::Done(Ok(answer));

@@ -6,7 +6,7 @@
 //! only the table. Generations validated on read lost: shared by a stripe, they let a write to one key invalidate its
 //! neighbours, and one per key is unbounded memory.
 
-use crate::{flight::Flight, lifetime::Nanos};
+use crate::{clock::Nanos, flight::Flight};
 use foldhash::fast::RandomState;
 use std::{
     collections::HashMap,

@@ -1,7 +1,7 @@
 //! The entries in memory: `quick_cache`, with a weight that accounts for every byte an entry makes it allocate.
 
 use crate::admission::{Admission, Decision, is_full};
-use crate::lifetime::Nanos;
+use crate::clock::Nanos;
 use foldhash::fast::RandomState;
 use quick_cache::{
     Lifecycle, OptionsBuilder, Weighter,
@@ -133,16 +133,17 @@ impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
         Some(Self { entries, evictions, admission, turned_away: AtomicU64::new(0), hasher })
     }
 
-    /// A copy of the entry; counts as a use.
+    /// What `with` makes of a copy of the entry; counts as a use. The copy stays where quick_cache has put it: handed on by value it is
+    /// moved, and each move waits for the one before.
     #[inline]
-    pub(crate) fn get(&self, key: &K) -> Option<Entry<V>> {
-        let entry = self.entries.get(key);
+    pub(crate) fn get<R>(&self, key: &K, with: impl FnOnce(Option<&mut Entry<V>>) -> R) -> R {
+        let mut entry = self.entries.get(key);
         match (&entry, &self.admission) {
             (Some(entry), _) if !entry.charge.is_sampled() => {}
             (entry, Some(admission)) => self.sample(admission, key, entry.as_ref()),
             _ => {}
         }
-        entry
+        with(entry.as_mut())
     }
 
     fn sample(&self, admission: &Admission, key: &K, entry: Option<&Entry<V>>) {

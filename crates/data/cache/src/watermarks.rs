@@ -2,7 +2,7 @@
 
 use crate::{
     Stamp,
-    lifetime::{Clock, Nanos, nanos},
+    clock::{Clock, Nanos, nanos},
 };
 use std::{
     sync::{

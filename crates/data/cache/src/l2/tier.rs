@@ -14,7 +14,7 @@ use super::key::PARTS;
 use super::script::Mutation;
 use super::{Backend, Cluster, Codec, Entry, Epochs, Error, Found, Key, Leased, Store};
 use crate::watermarks::Level2;
-use crate::{AsOf, Ask, Loaded, Watermarks, lifetime::Clock, lifetime::nanos, stats::count};
+use crate::{AsOf, Ask, Loaded, Watermarks, clock::Clock, clock::nanos, stats::count};
 use futures_util::future::join_all;
 use primary::{Backoff, Read};
 use stats::Counters;
