@@ -43,6 +43,15 @@ impl Below {
         Self { primary, replica, redis, nats, _scratch: scratch }
     }
 
+    /// A user for the system that, unlike root, may not write to a server that is read-only; the line that names it.
+    fn create_user(&self) -> &'static str {
+        let grants = "CREATE USER shop; GRANT ALL ON `shop\\_%`.* TO shop; \
+                      GRANT REPLICATION SLAVE, REPLICATION CLIENT, BINLOG MONITOR ON *.* TO shop";
+        self.primary.sql(grants).unwrap();
+        self.replica.wait_caught_up(&self.primary, within(60)).unwrap();
+        "user: shop"
+    }
+
     /// The section `data`, and `more` before it.
     fn yaml(&self, more: &str) -> String {
         self.yaml_at(more, &[self.primary.port(), self.replica.port()])

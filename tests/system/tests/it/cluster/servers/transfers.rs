@@ -211,12 +211,7 @@ fn no_transfer_is_lost_while_the_database_is_away() {
 #[test]
 fn a_database_that_hands_over_takes_the_transfers_along() {
     let below = Below::start("transfers-handover");
-    // Unlike root it may not write to a server that is read-only.
-    let grants = "CREATE USER shop; GRANT ALL ON `shop\\_%`.* TO shop; \
-                  GRANT REPLICATION SLAVE, REPLICATION CLIENT, BINLOG MONITOR ON *.* TO shop";
-    below.primary.sql(grants).unwrap();
-    below.replica.wait_caught_up(&below.primary, within(60)).unwrap();
-    let nodes = Instances::start_as("transfers-handover", &below, (NODES, "user: shop"));
+    let nodes = Instances::start_as("transfers-handover", &below, (NODES, below.create_user()));
     survive((below, nodes), |crowd, below, _| {
         for _ in 0..faults() {
             below.primary.sql("SET GLOBAL read_only=1").unwrap();
