@@ -1,7 +1,7 @@
 //! The monotonic clock, and how a hit gets by without reading it.
 //!
 //! A reading takes some 30 ns, half of what a hit may cost. So each thread remembers its last one, together with the processor's cycle
-//! counter, which is read in a quarter of that. For a millisecond the clock is then known to lie between that reading and [`LAG`] after it,
+//! counter, which costs much less to read. For a millisecond the clock is then known to lie between that reading and [`LAG`] after it,
 //! which is all that a hit needs unless its deadline is as near as that. See ADR 20.
 
 use std::{cell::Cell, sync::OnceLock, time::Duration};
