@@ -82,7 +82,8 @@ fn how(run: &Run<'_>) -> String {
     format!(
         "{} requests a load, {} rounds in which the proxies take turns, after one to warm up; medians over the rounds, and the \
          range. CPU is utime + stime of the proxy's processes over a load, divided by its requests, at the peak: h2load with 1 \
-         thread and {CONNECTIONS} keep-alive connections. Times are taken at one rate for all, {:.0} % of Envoy's peak, \
+         thread and {CONNECTIONS} keep-alive connections; a proxy that is not busy for all of that time waits for the load \
+         or the backend, and gathers less work in a turn. Times are taken at one rate for all, {:.0} % of Envoy's peak, \
          evenly spaced on {CONNECTIONS} connections, each from when the request was due, whether or not it could be sent by \
          then. {place} nginx and HAProxy pass requests before a backend that answers the same JSON over HTTP/1.1; the others \
          transcode before a gRPC backend.",
@@ -95,14 +96,24 @@ fn how(run: &Run<'_>) -> String {
 fn requests(all: &[&Figures]) -> Table {
     let rate = all.first().map_or(f64::NAN, |figures| figures.rate);
     let p50 = format!("p50 ms at {rate:.0}/s");
-    let mut table =
-        Table::new(["proxy", "CPU µs/req", "range", "peak req/s", &p50, "p99 ms", "p99.9 ms", "failures"]);
+    let mut table = Table::new([
+        "proxy",
+        "CPU µs/req",
+        "range",
+        "peak req/s",
+        "busy",
+        &p50,
+        "p99 ms",
+        "p99.9 ms",
+        "failures",
+    ]);
     for figures in all {
         table.row([
             figures.proxy.name().to_owned(),
             format!("{:.2}", median(figures.cpu_us.iter().copied())),
             range(&figures.cpu_us),
             format!("{:.0}", median(figures.peak.iter().copied())),
+            format!("{:.0} %", figures.busy() * 100.0),
             format!("{:.2}", figures.quantile(0.5)),
             format!("{:.2}", figures.quantile(0.99)),
             format!("{:.2}", figures.quantile(0.999)),

@@ -65,6 +65,11 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
+    /// The part of the time at the peak for which the proxy has work, of one core.
+    pub(crate) fn busy(&self) -> f64 {
+        median(self.cpu_us.iter().zip(&self.peak).map(|(cpu_us, peak)| cpu_us * peak / 1e6))
+    }
+
     pub(crate) fn quantile(&self, part: f64) -> f64 {
         median(self.times.iter().map(|times| times.quantile(part)))
     }
