@@ -107,6 +107,22 @@ fn an_address_is_listened_on_once() {
     check(text.trim_start(), &[&format!("1:50: {overlaps}")]);
 }
 
+/// It goes into the log, and onto the admin page.
+#[test]
+fn a_secret_that_stands_in_the_wrong_place_is_not_repeated() {
+    check_more(
+        "auth: { api_keys: { keys: [KEY] }, claims: { names: [a], secret: SECRET } }",
+        &[
+            "5:28: a mapping, such as { id: mobile, env: MOBILE_KEY }, is wanted here, not `(redacted)`",
+            "5:66: a mapping, such as { env: CLAIMS_SECRET }, is wanted here, not `(redacted)`",
+        ],
+    );
+    check_more(
+        "access_log: { file: x, sample: 'https://user:pw@host/?token=x' }",
+        &["5:32: a number from 0 to 1 is wanted here, not `https://(redacted)@host/?token=(redacte…`"],
+    );
+}
+
 /// Nor twice by different parts of the process, whether their addresses are in the file, by default, or in flags.
 #[test]
 fn no_part_of_the_process_listens_where_another_does() {

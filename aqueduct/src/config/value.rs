@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::nearest::nearest;
 use super::report::{Problem, Problems};
-use super::scalar;
 use super::tree::{Data, Entry, Node, Span};
+use super::{scalar, show};
 
 /// A value somebody asked for.
 #[derive(Debug, Clone)]
@@ -43,12 +43,17 @@ impl<'a> Value<'a> {
     fn wanted<T>(&self, what: &str) -> Option<T> {
         let found = match &self.node.data {
             Data::Null => "nothing",
-            Data::Scalar { text, .. } => &format!("`{}`", shortened(text)),
+            Data::Scalar { text, .. } => &format!("`{}`", shortened(&self.shown(text))),
             Data::Sequence(_) => "a list",
             Data::Mapping(_) => "a mapping",
         };
         self.problem(format!("{what} is wanted here, not {found}"));
         None
+    }
+
+    /// The text as it may be shown: what is wrong goes into the log, and to whoever asks the admin server.
+    fn shown(&self, text: &str) -> String {
+        if show::is_secret_path(&self.path) { show::REDACTED.to_owned() } else { show::without_secrets(text) }
     }
 
     /// Whether it is the plain word `off` (or `false`).
@@ -97,7 +102,8 @@ impl<'a> Value<'a> {
 
     /// Text that `parse` understands; its error is a sentence.
     pub(crate) fn parsed<T>(&self, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        self.text().and_then(|text| parse(text).map_err(|message| self.problem(message)).ok())
+        let text = self.text()?;
+        parse(text).map_err(|message| self.problem(message.replace(text, &self.shown(text)))).ok()
     }
 
     /// One of these words.

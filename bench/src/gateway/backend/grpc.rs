@@ -111,8 +111,9 @@ struct Call {
     window: i64,
     /// The messages of its answer, unless it is for a method that is not known.
     messages: Option<usize>,
-    /// Those that are still to be sent.
+    /// Those that are still to be sent, and the bytes of the next that were.
     left: usize,
+    sent: usize,
     /// Its request is whole.
     asked: bool,
     body: Vec<u8>,
@@ -173,7 +174,8 @@ impl Calls {
                 self.block_ends(flags)?;
             }
             CONTINUATION => {
-                let (_, _, block) = self.block.as_mut().context("a CONTINUATION of nothing")?;
+                let (whose, _, block) = self.block.as_mut().context("a CONTINUATION of nothing")?;
+                ensure!(*whose == id, "a CONTINUATION of another head");
                 block.extend_from_slice(payload);
                 ensure!(block.len() <= 1 << 16, "an endless head");
                 self.block_ends(flags)?;
@@ -226,7 +228,8 @@ impl Calls {
         // Trailers of a request say nothing.
         if self.call(id).is_none() {
             let left = messages.unwrap_or(0);
-            self.open.push(Call { id, window: self.initial, messages, left, asked: false, body: Vec::new() });
+            let body = Vec::new();
+            self.open.push(Call { id, window: self.initial, messages, left, sent: 0, asked: false, body });
         }
         if end {
             self.asked(id);
@@ -245,10 +248,9 @@ impl Calls {
         }
     }
 
-    /// Writes a message of each answer, if the client's windows let it. Whether there are more that they let.
+    /// Writes a message of each answer, or as much of it as the client's windows let. Whether there is more that they let.
     fn answer(&mut self) -> bool {
-        let (out, length) = (&mut self.out, self.answer.len());
-        let mut more = false;
+        let (out, mut more) = (&mut self.out, false);
         self.open.retain_mut(|call| {
             if !call.asked {
                 return true;
@@ -258,18 +260,24 @@ impl Calls {
                 out.put_slice(UNIMPLEMENTED);
                 return false;
             };
-            let fits = |window: i64| window >= i64::try_from(length).unwrap_or(i64::MAX);
-            if !fits(call.window) || !fits(self.window) {
+            let message = &self.answer[call.sent..];
+            let room = usize::try_from(call.window.min(self.window)).unwrap_or(0).min(message.len());
+            if room == 0 {
                 return true;
             }
-            if call.left == messages {
+            if call.left == messages && call.sent == 0 {
                 head(out, ANSWER.len(), HEADERS, END_HEADERS, call.id);
                 out.put_slice(ANSWER);
             }
-            head(out, length, DATA, 0, call.id);
-            out.put_slice(&self.answer);
-            let sent = i64::try_from(length).unwrap_or(i64::MAX);
-            (call.window, self.window, call.left) = (call.window - sent, self.window - sent, call.left - 1);
+            head(out, room, DATA, 0, call.id);
+            out.put_slice(&message[..room]);
+            let used = i64::try_from(room).unwrap_or(i64::MAX);
+            (call.window, self.window) = (call.window - used, self.window - used);
+            if room < message.len() {
+                call.sent += room;
+                return true;
+            }
+            (call.left, call.sent) = (call.left - 1, 0);
             if call.left == 0 {
                 head(out, OK.len(), HEADERS, END_HEADERS | END_STREAM, call.id);
                 out.put_slice(OK);
@@ -335,7 +343,7 @@ mod tests {
         let (one, many) = (fixture.order_frame.clone(), fixture.order_frame.repeat(STREAM_MESSAGES));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let ask = |path, window| runtime.block_on(ask(&backend, path, window));
-        for window in [1_000, 1 << 20] {
+        for window in [100, 1_000, 1 << 20] {
             assert_eq!(ask(GRPC_PATH, window), (one.clone(), "0".to_owned()));
             assert_eq!(ask(STREAM_PATH, window), (many.clone().into(), "0".to_owned()));
         }

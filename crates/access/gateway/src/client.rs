@@ -108,6 +108,11 @@ impl Client {
         }
     }
 
+    /// Whether a head has begun to come that is not complete yet.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.head_since.get().is_some()
+    }
+
     /// A write to the client made no progress, or did.
     pub(crate) fn stalled(&self, stalled: bool) {
         if !stalled {

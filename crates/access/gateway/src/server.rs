@@ -138,7 +138,8 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + 'static>(
             http2 = socket.sniff_http2() => http2,
             // What there is of a head is the beginning of both, and gets HTTP/1's answer.
             overdue = client.overdue(times) => if overdue == Overdue::Head { Ok(false) } else { return },
-            () = graced(drain, times) => return,
+            // One byte may be the beginning of both.
+            () = graced(drain, times) => if client.has_begun() { Ok(false) } else { return },
         }
     };
     match http2 {

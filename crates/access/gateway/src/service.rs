@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use aqueduct_runtime::drain::Drain;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 
 use crate::body::Body;
 use crate::client::Client;
+use crate::http1;
 use crate::options::{Limits, Timeouts};
 use crate::reject::Reject;
 
@@ -26,4 +27,17 @@ pub(crate) struct Host<'h, S> {
     pub(crate) limits: &'h Limits,
     pub(crate) times: &'h Timeouts,
     pub(crate) drain: &'h Drain,
+}
+
+impl<S> Host<'_, S> {
+    /// Tells the service of something over HTTP/2 that is refused, and has no answer but a reset.
+    #[cold]
+    pub(crate) fn refused<B>(&self, reject: Reject)
+    where
+        S: Service<B>,
+    {
+        let mut request = http1::unknown();
+        *request.version_mut() = Version::HTTP_2;
+        drop(self.service.refuse(request, reject));
+    }
 }

@@ -115,11 +115,11 @@ impl Limiter {
         // What was taken from the shared word is not given again.
         let word = shared.map_or(0, |word| word.load(Ordering::Acquire)).max(latest);
         let (decision, next) = self.rate.decide(word, now, true);
-        let made = match next {
-            Some(next) => self.take(hash, next, now),
-            // Nothing to keep of a key that was not charged.
-            None => true,
+        let Some(next) = next else {
+            // It was not charged, so that there is nothing to keep of it.
+            return Decision { resident: false, ..decision };
         };
+        let made = self.take(hash, next, now);
         drop(lock);
         match shared {
             Some(shared) if !made => self.share(shared, now),

@@ -173,9 +173,15 @@ where
     }
 
     /// A client may be sending a request at the moment at which a drain begins, and HTTP/1 has no way to tell it that nobody
-    /// has looked at it. So an idle connection waits for one more, whose answer says `connection: close`.
+    /// has looked at it. So an idle connection waits for one more, whose answer says `connection: close`. One whose head has begun to
+    /// come by then has the time of any other.
     async fn last_chance(&self) -> Next {
-        tokio::time::timeout(grace(self.host.times), self.next(false)).await.unwrap_or(Next::Drain)
+        let mut next = pin!(self.next(false));
+        match tokio::time::timeout(grace(self.host.times), next.as_mut()).await {
+            Ok(next) => next,
+            Err(_) if self.host.client.has_begun() => next.await,
+            Err(_) => Next::Drain,
+        }
     }
 
     /// Answers a request.

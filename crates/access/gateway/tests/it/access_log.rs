@@ -4,6 +4,9 @@ use aqueduct_telemetry::access::{AccessLog, AccessOptions, Format, Target, Templ
 
 use crate::backend::{frame, message};
 use crate::grpc;
+use crate::raw_http2::{
+    CONTINUATION, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RESET, Raw, block, frame as http2, request,
+};
 use crate::setup::Setup;
 
 /// What a template tells of some requests, a line each.
@@ -83,4 +86,34 @@ async fn a_refusal_says_where_and_why_if_it_may() {
         let found = status.get("x-aqueduct-reject").map(|value| value.to_str().unwrap());
         assert_eq!(found, expect("route/no_route"));
     }
+}
+
+/// Over HTTP/2 they have no answer but a reset, or a GOAWAY.
+#[test]
+fn what_http2_refuses_is_logged_with_its_reason() {
+    let lines = logged("{status} {reject}", |setup| {
+        let mut client = Raw::open(setup.address);
+        // A connection-specific field; no method; more streams than there may be; and then a bomb of empty pieces.
+        let mut fields = request("GET", "/v1/say/x");
+        fields.push(("connection", "close"));
+        assert!(client.send(&http2(HEADERS, END_STREAM | END_HEADERS, 1, &block(&fields))));
+        assert!(client.find(RESET).is_some());
+        assert!(client.send(&http2(HEADERS, END_STREAM | END_HEADERS, 3, &block(&fields[1..]))));
+        assert!(client.find(RESET).is_some());
+        let begun = block(&request("POST", "/v1/say"));
+        let many = (0..=256_u32).map(|n| http2(HEADERS, END_HEADERS, 5 + 2 * n, &begun));
+        assert!(client.send(&many.collect::<Vec<_>>().concat()));
+        assert!(client.find(RESET).is_some());
+        assert!(client.send(&http2(HEADERS, 0, 10_001, &begun)));
+        for _ in 0..1000 {
+            if !client.send(&http2(CONTINUATION, 0, 10_001, &[])) {
+                break;
+            }
+        }
+        assert!(client.find(GOAWAY).is_some());
+    });
+    let count = |line: &str| lines.iter().filter(|found| *found == line).count();
+    assert_eq!(count("400 normalize/malformed"), 2, "{lines:?}");
+    assert_eq!(count("429 normalize/streams"), 1, "{lines:?}");
+    assert_eq!(count("429 normalize/flood"), 1, "{lines:?}");
 }

@@ -620,3 +620,35 @@ fn a_drain_serves_one_more_request_of_an_idle_connection() {
     assert_eq!(setup.drain(), 0);
     client.join().unwrap();
 }
+
+#[test]
+fn a_drain_waits_for_a_head_that_has_begun_to_come() {
+    // A connection without a head is let go after a quarter of a second.
+    let mut setup = Setup::with(|options| options.timeouts.drain = Duration::from_secs(1));
+    let mut before = setup.connect();
+    before.send(b"GET /v1/say/x HTTP/1.1\r\n");
+    let mut first = setup.connect();
+    first.send(b"G");
+    let mut after = setup.connect();
+    let mut quiet = setup.connect();
+    for client in [&mut after, &mut quiet] {
+        assert_eq!(client.get("/v1/say/x", "").status, 200);
+    }
+    let address = setup.address;
+    let client = std::thread::spawn(move || {
+        while std::net::TcpStream::connect(address).is_ok() {
+            std::thread::yield_now();
+        }
+        after.send(b"GET /v1/say/x HTTP/1.1\r\nhost");
+        assert!(quiet.is_closed(), "the grace is over");
+        before.send(b"host: a\r\n\r\n");
+        first.send(b"ET /v1/say/x HTTP/1.1\r\nhost: a\r\n\r\n");
+        after.send(b": a\r\n\r\n");
+        for client in [&mut before, &mut first, &mut after] {
+            let answer = client.answer().unwrap();
+            assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+        }
+    });
+    assert_eq!(setup.drain(), 0);
+    client.join().unwrap();
+}

@@ -169,6 +169,10 @@ fn nonsense_is_refused_with_its_reason() {
     assert!(client.send(&[endless(), frame(WINDOW_UPDATE, 0, 1, &[0x7f, 0xff, 0xff, 0xff])].concat()));
     let reset = client.find(RESET).unwrap();
     assert_eq!((reset.stream, reset.number(0)), (1, FLOW_CONTROL), "one stream, not the connection");
+    let rejects = |reason| {
+        setup.metric(&format!(r#"aqueduct_gateway_rejects_total{{stage="normalize",reason="{reason}"}}"#))
+    };
+    assert_eq!((rejects("http2"), rejects("malformed")), (7, 1));
 }
 
 #[test]

@@ -75,11 +75,15 @@ fn a_full_table_keeps_its_keys_exact_and_lets_no_new_key_escape() {
         assert!(limiter.check(resident, MS).resident);
     }
     // Strangers fill every entry and then the overflow: all at the same instant, so that nothing is given back.
-    let mut shared = 0;
+    let (mut shared, mut refused) = (0, [0, 0]);
     for number in 0..1_000_000 {
         let decision = limiter.check(&key(scatter(number) | 1 << 63), MS);
         shared += u64::from(decision.allowed && !decision.resident);
+        refused[usize::from(decision.resident)] += u64::from(!decision.allowed);
     }
+    let [sharing, residents_refused] = refused;
+    assert_eq!(residents_refused, 0, "a key that has no entry is told so, whatever is decided");
+    assert_eq!(sharing, 1_000_000 - (limiter.capacity() as u64 - 48) - shared);
     assert_eq!(limiter.in_use(MS), limiter.capacity());
     assert_eq!(shared, MIN_OVERFLOW as u64 * BURST, "what a shared word admits, not what each key would be");
     for resident in &residents {

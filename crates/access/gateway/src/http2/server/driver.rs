@@ -17,6 +17,7 @@ use super::bell::{Bell, Bells};
 use super::connection::{FLOOD, Shared};
 use super::incoming::Incoming;
 use super::receive::{Begun, Step};
+use super::request;
 use super::task::Task;
 use super::watch::{Verdict, watch};
 use crate::client::Client;
@@ -71,6 +72,7 @@ where
         End::Gone(why) => tracing::debug!(client = %client.address, why, "client connection ended"),
         End::Violation(violation) => {
             tracing::debug!(client = %client.address, why = violation.what, "client connection ended");
+            host.refused(request::violation(violation));
             shared.fail(violation);
         }
     }
@@ -235,10 +237,10 @@ where
             match step {
                 Step::Nothing => {}
                 Step::Begin(begun) => self.begin(*begun),
-                Step::Gone(place) => {
-                    if self.leave(place).is_some_and(|task| task.fresh) {
-                        self.shared.wasted()?;
-                    }
+                Step::Gone(place) => self.gone(place)?,
+                Step::Refused(reason, what, place) => {
+                    place.map_or(Ok(()), |place| self.gone(place))?;
+                    self.host.refused(request::refusal(reason, what));
                 }
             }
         }
@@ -265,6 +267,11 @@ where
             place.task = Some(task);
             place.bell.ring();
         }
+    }
+
+    /// The client has broken a request off.
+    fn gone(&mut self, place: usize) -> Result<(), Violation> {
+        if self.leave(place).is_some_and(|task| task.fresh) { self.shared.wasted() } else { Ok(()) }
     }
 
     fn leave(&mut self, number: usize) -> Option<Task<'h>> {

@@ -24,6 +24,8 @@ pub(super) enum Step {
     Begin(Box<Begun>),
     /// The request that is worked on at this place is over.
     Gone(usize),
+    /// A stream is refused: why, and the place at which it is worked on.
+    Refused(Reason, &'static str, Option<usize>),
 }
 
 /// A request that has come.
@@ -168,16 +170,17 @@ impl Connection {
         }
         self.last = id;
         if self.streams.len() >= self.most || matches!(self.leaving, Leaving::Heard(_)) {
-            return self.turn_away(id, Reason::REFUSED_STREAM);
+            return self.turn_away(id, Reason::REFUSED_STREAM, "more streams at once than there may be");
         }
-        let Ok(request::Head { request, length, expects, reject }) = request::read(block) else {
-            return self.turn_away(id, Reason::PROTOCOL_ERROR);
+        let request::Head { request, length, expects, reject } = match request::read(block) {
+            Ok(head) => head,
+            Err(what) => return self.turn_away(id, Reason::PROTOCOL_ERROR, what),
         };
         let mut state = State { expects: expects && !end, ..State::default() };
         (state.outbox.id, state.outbox.window) = (id, self.flow.initial.into());
         state.inbox.left = length;
-        if end && state.inbox.end().is_err() {
-            return self.turn_away(id, Reason::PROTOCOL_ERROR);
+        if end && let Err(Fault(reason, what)) = state.inbox.end() {
+            return self.turn_away(id, reason, what);
         }
         state.abandoned = end || reject.is_some();
         let stream = Rc::new(RefCell::new(state));
@@ -186,17 +189,21 @@ impl Connection {
     }
 
     /// A stream that does not begin.
-    fn turn_away(&mut self, id: u32, reason: Reason) -> Result<Step, Violation> {
+    fn turn_away(&mut self, id: u32, reason: Reason, what: &'static str) -> Result<Step, Violation> {
         self.flow.out.reset(id, reason);
         self.remember(id);
         self.settle(WASTE)?;
-        Ok(Step::Nothing)
+        Ok(Step::Refused(reason, what, None))
     }
 
     /// The client broke the protocol within a stream.
     fn fault(&mut self, stream: &Stream, state: &mut State, fault: Fault) -> Result<Step, Violation> {
         self.settle(WASTE)?;
-        Ok(self.reset(stream, state, fault.0))
+        let Fault(reason, what) = fault;
+        Ok(match self.reset(stream, state, reason) {
+            Step::Gone(place) => Step::Refused(reason, what, Some(place)),
+            _ => Step::Refused(reason, what, None),
+        })
     }
 
     pub(super) fn reset(&mut self, stream: &Stream, state: &mut State, reason: Reason) -> Step {

@@ -6,6 +6,7 @@ use http::uri::{PathAndQuery, Scheme};
 use http::{Method, Request, StatusCode, Uri, Version};
 
 use crate::http1;
+use crate::http2::frame::{Reason, Violation};
 use crate::http2::hpack::{Asked, Block};
 use crate::reject::Reject;
 use crate::stage::Stage;
@@ -104,6 +105,24 @@ fn absolute(authority: &HeaderValue, path: PathAndQuery) -> Result<Uri, &'static
 fn partly(asked: Asked) -> (Method, Uri) {
     let unknown = http1::unknown().into_parts().0;
     (asked.method.unwrap_or(unknown.method), asked.path.map_or(unknown.uri, Uri::from))
+}
+
+/// What a stream is reset for, as metrics and the log have it.
+#[cold]
+pub(super) fn refusal(reason: Reason, what: &'static str) -> Reject {
+    match reason {
+        Reason::REFUSED_STREAM => Reject::new(Stage::Normalize, "streams", Code::ResourceExhausted, what),
+        _ => Reject::bad_request(Stage::Normalize, "malformed", what),
+    }
+}
+
+/// The same of a connection.
+#[cold]
+pub(super) fn violation(Violation { reason, what }: Violation) -> Reject {
+    match reason {
+        Reason::ENHANCE_YOUR_CALM => Reject::new(Stage::Normalize, "flood", Code::ResourceExhausted, what),
+        _ => Reject::bad_request(Stage::Normalize, "http2", what),
+    }
 }
 
 #[cold]
