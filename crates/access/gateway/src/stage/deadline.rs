@@ -30,10 +30,12 @@ pub(crate) fn decide(
     for (name, parse) in
         [(GRPC_TIMEOUT, parse_grpc_timeout as fn(&[u8]) -> _), (REQUEST_TIMEOUT, parse_request_timeout)]
     {
-        if let Some(value) = headers.remove(&name) {
-            let wish = parse(value.as_bytes()).ok_or_else(|| malformed(&name, &value))?;
-            asked = Some(asked.map_or(wish, |other: Duration| other.min(wish)));
-        }
+        let all = headers.get_all(&name).iter().try_fold(asked, |asked: Option<Duration>, value| {
+            let wish = parse(value.as_bytes()).ok_or_else(|| malformed(&name, value))?;
+            Ok::<_, Reject>(Some(asked.map_or(wish, |other| other.min(wish))))
+        });
+        headers.remove(&name);
+        asked = all?;
     }
     Ok(asked.or(default).map(|wish| now + wish.min(max)))
 }
@@ -180,6 +182,11 @@ mod tests {
         let got = decide(&mut headers, now, None, Duration::from_hours(1)).ok().flatten();
         assert_eq!(got, Some(now + Duration::from_secs(2)));
         assert!(decide(&mut headers, now, None, second).is_ok_and(|deadline| deadline.is_none()));
+        for (first, then) in [("3s", "junk"), ("junk", "3s")] {
+            headers.insert("x-request-timeout", HeaderValue::from_static(first));
+            headers.append("x-request-timeout", HeaderValue::from_static(then));
+            assert!(decide(&mut headers.clone(), now, None, second).is_err(), "{first}, {then}");
+        }
     }
 
     #[test]
