@@ -123,7 +123,7 @@ Examples:
 
 The smallest configuration:
   listen: [{ address: \"127.0.0.1:8080\" }]
-  descriptors: [{ file: shop.pb }]            # protoc --include_imports --descriptor_set_out=shop.pb
+  descriptors: [{ reflection: orders }]       # or { file: shop.pb }, a set of protoc's
   upstreams: { orders: { endpoints: [\"127.0.0.1:50051\"] } }
   routes: [{ service: shop.v1.OrderService, upstream: orders }]")]
 pub(crate) struct GatewayArgs {

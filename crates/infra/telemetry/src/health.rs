@@ -151,6 +151,11 @@ impl Health {
         Check { shared, id }
     }
 
+    /// Whether there is a check of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.shared.lock().checks.iter().any(|check| check.name == name)
+    }
+
     /// The process has set itself up: it is ready as soon as all checks pass.
     pub fn set_started(&self) {
         self.shared.update(|state| state.started = true);

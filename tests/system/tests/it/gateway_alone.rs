@@ -116,6 +116,41 @@ fn the_smallest_configuration_carries_orders() {
     no_panic(&gateway);
 }
 
+/// A service tells of its dependencies by names that an upstream, or another service's dependency, may have too.
+#[test]
+fn an_upstream_that_is_called_as_what_it_depends_on_is_not_ready_when_it_is_gone() {
+    let pair = Pair::new("called-store");
+    let mut service = pair.serve();
+    let alone = pair.yaml("").replace("orders", "store");
+    let money = format!("upstreams: {{ money: {{ endpoints: [\"{}\"] }}, ", pair.upstream());
+    let both = alone.replace("upstreams: { ", &money);
+    for (yaml, expect) in [
+        (both, &["money", "money/saga", "money/store", "saga", "store", "store/store"][..]),
+        (alone, &["saga", "store", "store/store"]),
+    ] {
+        pair.scratch.write("smallest.yaml", yaml);
+        let mut gateway = pair.gateway();
+        pair.wait_ready(200);
+        let mut names = Vec::new();
+        let told = until(within(10), || {
+            let healthz = Client::new(pair.edge.address()).get("/healthz").ok()?.json();
+            names = healthz["checks"].as_object()?.keys().cloned().collect();
+            (names.len() == expect.len()).then_some(())
+        });
+        assert!(told.is_some(), "{names:?}");
+        // Which of the two was answered first has the name to itself.
+        names.iter_mut().filter(|name| *name == "store/saga").for_each(|name| *name = "money/saga".into());
+        names.sort();
+        assert_eq!(names, expect);
+        if expect.len() == 3 {
+            service.kill().unwrap();
+            pair.wait_ready(503);
+        }
+        no_panic(&gateway);
+        gateway.kill().unwrap();
+    }
+}
+
 #[test]
 fn a_service_that_dies_is_503_until_it_is_back() {
     let pair = Pair::new("dies");

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use aqueduct_runtime::drain;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
-use http::{Method, Request, Response, Uri};
+use http::{Method, Request, Response, Uri, Version};
 use http_body_util::BodyExt as _;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -21,6 +21,7 @@ use crate::http1;
 use crate::options::{Limits, Timeouts};
 use crate::reject::Reject;
 use crate::service::{Host, Service};
+use crate::stage::normalize::authority;
 
 /// A request as a codec understood it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +67,11 @@ impl Recorder<'_> {
     async fn answer<B: http_body::Body<Data = Bytes>>(&self, request: Request<B>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.ok().map(http_body_util::Collected::to_bytes);
-        if let Some(seen) = self.0 {
+        // Over HTTP/2 whom a request is for is judged by the pipeline, which refuses what h2 does not read.
+        let is_taken = head.version < Version::HTTP_2 || authority::agrees(&head);
+        if let Some(seen) = self.0
+            && is_taken
+        {
             let understood = Understood::new(&head.method, &head.uri, head.headers, body);
             seen.borrow_mut().requests.push(understood);
         }

@@ -1,7 +1,7 @@
 //! `normalize`: brings a request into one form, refuses what has none, and takes the trace context out of it. Nothing
 //! that belongs to one hop, and nothing that only the gateway may say, gets past [`outbound`].
 
-mod authority;
+pub(crate) mod authority;
 pub(crate) mod caller;
 mod grpc_gateway;
 mod path;

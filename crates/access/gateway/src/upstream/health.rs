@@ -84,8 +84,11 @@ async fn ask_forever(edge: Rc<Edge>, upstream: String, check: Check) {
                 for (name, serving) in statuses {
                     let known = dependencies.len();
                     if !dependencies.contains_key(&name) && known < MAX_DEPENDENCIES {
-                        let made = edge.shared.health.check(&name, OnFailure::Degraded);
-                        dependencies.insert(name.clone(), made);
+                        let health = &edge.shared.health;
+                        // An upstream may be called so, or another may depend on something of that name.
+                        let shown =
+                            if health.has(&name) { format!("{upstream}/{name}") } else { name.clone() };
+                        dependencies.insert(name.clone(), health.check(&shown, OnFailure::Degraded));
                     }
                     if let Some(dependency) = dependencies.get(&name) {
                         dependency.set(serving, if serving { "" } else { "reported by the service" });
