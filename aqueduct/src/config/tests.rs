@@ -111,10 +111,11 @@ fn an_address_is_listened_on_once() {
 #[test]
 fn a_secret_that_stands_in_the_wrong_place_is_not_repeated() {
     check_more(
-        "auth: { api_keys: { keys: [KEY] }, claims: { names: [a], secret: SECRET } }",
+        "auth: { api_keys: { keys: [KEY, { id: a, sha256: a }] }, claims: { names: [a], secret: SECRET } }",
         &[
             "5:28: a mapping, such as { id: mobile, env: MOBILE_KEY }, is wanted here, not `(redacted)`",
-            "5:66: a mapping, such as { env: CLAIMS_SECRET }, is wanted here, not `(redacted)`",
+            "5:50: 64 hexadecimal digits are wanted here, as `sha256sum` prints them",
+            "5:88: a mapping, such as { env: CLAIMS_SECRET }, is wanted here, not `(redacted)`",
         ],
     );
     check_more(

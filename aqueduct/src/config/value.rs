@@ -103,7 +103,8 @@ impl<'a> Value<'a> {
     /// Text that `parse` understands; its error is a sentence.
     pub(crate) fn parsed<T>(&self, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let text = self.text()?;
-        parse(text).map_err(|message| self.problem(message.replace(text, &self.shown(text)))).ok()
+        let (told, shown) = (format!("`{text}`"), format!("`{}`", self.shown(text)));
+        parse(text).map_err(|message| self.problem(message.replace(&told, &shown))).ok()
     }
 
     /// One of these words.

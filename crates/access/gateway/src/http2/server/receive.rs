@@ -7,7 +7,7 @@ use http::Request;
 
 use super::budget::WASTE;
 use super::connection::{Connection, GOODBYE, Leaving};
-use super::request;
+use super::request::{self, CLOSING};
 use super::stream::{AFTER_THE_END, State, Stream};
 use crate::http2::flow::Flow;
 use crate::http2::frame::{ACK, Head, PING, Reason, SETTINGS, Violation};
@@ -169,7 +169,10 @@ impl Connection {
             self.gap = (self.last + 1, id - 1);
         }
         self.last = id;
-        if self.streams.len() >= self.most || matches!(self.leaving, Leaving::Heard(_)) {
+        if matches!(self.leaving, Leaving::Heard(_)) {
+            return self.turn_away(id, Reason::REFUSED_STREAM, CLOSING);
+        }
+        if self.streams.len() >= self.most {
             return self.turn_away(id, Reason::REFUSED_STREAM, "more streams at once than there may be");
         }
         let request::Head { request, length, expects, reject } = match request::read(block) {

@@ -107,10 +107,14 @@ fn partly(asked: Asked) -> (Method, Uri) {
     (asked.method.unwrap_or(unknown.method), asked.path.map_or(unknown.uri, Uri::from))
 }
 
+/// Why a stream does not begin behind the last GOAWAY.
+pub(super) const CLOSING: &str = "the gateway is shutting down";
+
 /// What a stream is reset for, as metrics and the log have it.
 #[cold]
 pub(super) fn refusal(reason: Reason, what: &'static str) -> Reject {
     match reason {
+        Reason::REFUSED_STREAM if what == CLOSING => Reject::closing(Stage::Normalize),
         Reason::REFUSED_STREAM => Reject::new(Stage::Normalize, "streams", Code::ResourceExhausted, what),
         _ => Reject::bad_request(Stage::Normalize, "malformed", what),
     }
